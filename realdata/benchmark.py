@@ -1,0 +1,92 @@
+"""Benchmark: loss x positives x negatives x noise x seeds on a data set, as runs, a table and decided statements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from sim.config import RunConfig
+from sim.errors import InvalidInput
+from sim.studies import STUDIES, Study, easy_against
+from sim.sweeps.grid import grid
+from sim.verdict import Finding
+
+NEGATIVES_OF = {"margin": "distance_weighted"}
+"""The negatives that a loss was published with; `semihard` for losses not named."""
+
+METRICS = {"recall_at_1": "Recall@1 on fine labels", "map_at_r": "MAP@R on fine labels"}
+
+TABLE_METRICS = ("recall_at_1", "map_at_r", "class_recall_at_1", "relative_spread", "subclusters_linkage", "mode_nmi")
+
+SETTINGS: dict[str, Any] = {
+    "noise.mode": "static",
+    "net.dim": 16,
+    "net.normalize": True,
+    "net.params": {"width": 128, "depth": 2},
+    "batch.per_class": 32,
+    "optimizer.schedule": "cosine",
+    "steps": 1000,
+    "checkpoints": 2,
+    "save_embeddings": True,
+}
+
+
+def configs(
+    dataset: str,
+    *,
+    losses: Sequence[str] = ("triplet", "margin"),
+    positives: Sequence[str] = ("random", "easy"),
+    negatives: Sequence[str] | None = None,
+    noise: Sequence[float] = (0.0, 0.1, 0.2, 0.3),
+    seeds: int = 10,
+    settings: dict[str, Any] | None = None,
+) -> list[RunConfig]:
+    """The runs of a benchmark.
+
+    Parameters
+    ----------
+    dataset : str
+        A name in `sim.problems.PROBLEMS`.
+    losses, positives : sequences of str
+    negatives : sequence of str, optional
+        Default: for each loss the one it was published with, see `NEGATIVES_OF`.
+    noise : sequence of float
+        Levels of symmetric noise on the training labels, each in [0, 1).
+    seeds : int
+        Number of seeds >= 1.
+    settings : mapping from dotted fields to values, optional
+        On top of `SETTINGS`.
+    """
+    if seeds < 1:
+        raise InvalidInput("seeds", seeds, "an integer >= 1")
+    sides = [(loss, n) for loss in losses for n in negatives or [NEGATIVES_OF.get(loss, "semihard")]]
+    return grid(
+        {"data.name": dataset, **SETTINGS, **(settings or {})},
+        {
+            "loss.name,negative": sides,
+            "positive": list(positives),
+            "noise.level": list(noise),
+            "seed": range(seeds),
+        },
+    )
+
+
+def findings(last: pd.DataFrame) -> list[Finding]:
+    """Does the fine label survive better with easy positives than with random ones? For each loss and noise level."""
+    return easy_against(last, METRICS, "random")
+
+
+STUDIES.register("digits")(
+    Study(
+        title="Handwritten digits: trained on even/odd, retrieved by digit",
+        question=(
+            "Nets are trained on noisy even/odd labels of scikit-learn's digits. Does the same loss keep the ten digits "
+            "apart better, on new images, when its positives are easy rather than random ones?"
+        ),
+        configs=lambda profile: configs("digits", seeds=10 if profile == "quick" else 30),
+        findings=findings,
+        metrics=TABLE_METRICS,
+    )
+)

@@ -1,0 +1,177 @@
+"""The configuration of one run: frozen, validated, with a canonical form whose hash names the run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sim import noise, optim
+from sim.errors import InvalidInput
+from sim.losses import LOSSES, make
+from sim.nets import NETS
+from sim.problems import PROBLEMS
+
+SCHEMA = 1
+"""Version of what a run means; a change of the training program that changes results adds one."""
+
+Params = dict[str, Any]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Data(_Model):
+    """What to train on: a name in `sim.problems.PROBLEMS` and its parameters."""
+
+    name: str = "gaussian_mixture"
+    params: Params = Field(default_factory=dict)
+
+
+class Noise(_Model):
+    """Label noise.
+
+    ``level`` is the probability of not keeping a label, in [0, 1). ``resampled`` draws a fresh label every time a sample
+    is drawn (the setting of the theory); ``static`` flips once (a real data set). ``exact`` flips exact counts.
+    """
+
+    kind: str = "symmetric"
+    level: float = 0.0
+    mode: Literal["resampled", "static"] = "resampled"
+    exact: bool = False
+    params: Params = Field(default_factory=dict)
+
+
+class Net(_Model):
+    """The embedding net: a name in `sim.nets.NETS`, the embedding and the net's own parameters."""
+
+    kind: str = "mlp"
+    dim: int = Field(2, ge=1)
+    normalize: bool = False
+    params: Params = Field(default_factory=dict)
+
+
+class Loss(_Model):
+    """A name in `sim.losses.LOSSES` and its parameters."""
+
+    name: str = "triplet"
+    params: Params = Field(default_factory=dict)
+
+
+class Batch(_Model):
+    """Batches of P classes x K samples; ``classes`` = 0: ``per_class`` samples drawn uniformly."""
+
+    classes: int = Field(2, ge=0)
+    per_class: int = Field(32, ge=2)
+
+
+class Optimizer(_Model):
+    """Optimiser; ``loss_lr`` is the learning rate of what the loss learns (beta), ``lr`` where not given."""
+
+    name: str = "adam"
+    lr: float = Field(1e-3, gt=0)
+    loss_lr: float | None = Field(None, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    schedule: str = "constant"
+
+
+class RunConfig(_Model):
+    """One run. The seed decides everything random in it, and nothing else does."""
+
+    data: Data = Data()
+    noise: Noise = Noise()
+    net: Net = Net()
+    loss: Loss = Loss()
+    positive: str = "easy"
+    negative: str = "semihard"
+    batch: Batch = Batch()
+    optimizer: Optimizer = Optimizer()
+    steps: int = Field(1500, ge=1)
+    checkpoints: int = Field(5, ge=1)
+    evaluate: tuple[Literal["train", "test"], ...] = ("test",)
+    save_embeddings: bool = False
+    seed: int = Field(0, ge=0)
+    dtype: Literal["float32", "float64"] = "float32"
+
+    def key(self) -> str:
+        """The run's name: 16 hexadecimal digits of the hash of its canonical form and `SCHEMA`."""
+        canonical = json.dumps([SCHEMA, self.model_dump(mode="json")], sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    def shape(self) -> str:
+        """What runs of one tensor program must have in common: all but seed, data, noise, margins and rates."""
+        form = self.model_dump(mode="json", exclude={"seed": True, "data": {"params"}, "noise": {"kind", "level", "params"}})
+        for name in LOSSES[self.loss.name].per_run:
+            form["loss"]["params"].pop(name, None)
+        for name in ("lr", "loss_lr", "weight_decay"):
+            form["optimizer"].pop(name)
+        return json.dumps(form, sort_keys=True)
+
+    def check(self) -> RunConfig:
+        """Refuse what can be refused before any data is built; returns itself.
+
+        Raises
+        ------
+        InvalidInput
+            For unknown names, values out of range and combinations that make no sense.
+        """
+        PROBLEMS[self.data.name], NETS[self.net.kind], optim.OPTIMIZERS[self.optimizer.name]
+        optim.schedule(self.optimizer.schedule, 0.0)
+        noise.check(self.noise.kind, self.noise.level)
+        if not self.evaluate:
+            raise InvalidInput("evaluate", self.evaluate, "train, test or both")
+        make(self.loss.name, **self.loss.params, runs=1, classes=2).check(self.positive, self.negative)
+        if self.negative == "distance_weighted" and not self.net.normalize:
+            raise InvalidInput("net.normalize", False, "true with negative='distance_weighted' (defined on the sphere)")
+        if self.batch.classes == 1:
+            raise InvalidInput("batch.classes", 1, "0 (uniform batches) or at least 2 (else there are no negatives)")
+        if self.batch.classes and self.batch.per_class == 2 and self.positive == "easy":
+            warnings.warn(
+                "batch.per_class: with 2 samples a class in the batch an anchor has a single positive, so that "
+                "easy, hard and random positives are the same; take 3 or more",
+                stacklevel=2,
+            )
+        return self
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def parse(model: type[Model], values: Mapping[str, Any]) -> Model:
+    """Validate a mapping (from YAML, JSON or the command line).
+
+    Raises
+    ------
+    InvalidInput
+        Naming the first offending field by its dotted path.
+    """
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or model.__name__
+        if first["type"] == "extra_forbidden":
+            parent: Any = model
+            for part in first["loc"][:-1]:
+                parent = parent.model_fields[part].annotation
+            raise InvalidInput(field, first["input"], "no such field; there are " + ", ".join(parent.model_fields)) from None
+        raise InvalidInput(field, first["input"], first["msg"][0].lower() + first["msg"][1:]) from None
+
+
+def dotted(assignments: Mapping[str, Any]) -> dict[str, Any]:
+    """``{"noise.level": 0.2}`` -> ``{"noise": {"level": 0.2}}``."""
+    nested: dict[str, Any] = {}
+    for path, value in assignments.items():
+        *parents, leaf = path.split(".")
+        place = nested
+        for parent in parents:
+            place = place.setdefault(parent, {})
+            if not isinstance(place, dict):
+                raise InvalidInput(path, value, f"{parent} has a value of its own")
+        place[leaf] = value
+    return nested

@@ -1,0 +1,69 @@
+"""Euclidean distances inside a batch, accurate near zero, with finite gradients at coincident points.
+
+Collapse is the regime this project studies, so D = 0 has to be an ordinary value: distances are sums of squared
+differences (a Gram matrix would lose everything below about 1e-3 in float32), and the gradient at D = 0 is zero, which
+is an element of the subdifferential.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class _Pairwise(torch.autograd.Function):
+    """D_ij = ||x_i - x_j||; backward is two small products instead of a second pass over all differences."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        distances: Tensor = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
+        ctx.save_for_backward(x, distances)
+        return distances
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        x, distances = ctx.saved_tensors
+        weights = torch.where(distances > 0, grads[0] / distances, 0.0)
+        weights = weights + weights.mT
+        # The gradient depends on differences only; centring keeps the two products from cancelling digits away.
+        centred = x - x.mean(-2, keepdim=True)
+        gradient: Tensor = weights.sum(-1, keepdim=True) * centred - weights @ centred
+        return gradient
+
+
+def pairwise(x: Tensor) -> Tensor:
+    """All distances between the points of each batch.
+
+    Parameters
+    ----------
+    x : Tensor, shape (..., B, m), float32 or float64
+
+    Returns
+    -------
+    Tensor, shape (..., B, B)
+        ``D[..., i, j] = ||x_i - x_j||``, differentiable in ``x`` (once); the gradient at D = 0 is 0.
+    """
+    result: Tensor = _Pairwise.apply(x)  # type: ignore[no-untyped-call]
+    return result
+
+
+def to_columns(x: Tensor, index: Tensor) -> Tensor:
+    """Distances from each point to chosen points of its batch.
+
+    Parameters
+    ----------
+    x : Tensor, shape (R, B, m)
+    index : Tensor, shape (R, B, S), int64
+        ``index[r, i]`` names the points of batch r to which point i is compared.
+
+    Returns
+    -------
+    Tensor, shape (R, B, S)
+        Differentiable in ``x``; the gradient at D = 0 is 0.
+    """
+    runs, batch, slots = index.shape
+    chosen = x.gather(1, index.reshape(runs, batch * slots, 1).expand(-1, -1, x.shape[-1]))
+    result: Tensor = torch.linalg.vector_norm(x.unsqueeze(2) - chosen.view(runs, batch, slots, -1), dim=-1)
+    return result

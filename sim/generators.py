@@ -1,0 +1,417 @@
+"""Synthetic classes with several modes, for which everything about collapse can be known.
+
+Units are the same in all generators: neighbouring modes lie a gap of 1 apart, the standard deviation across a mode is
+1 / ``separation``. Modes are interleaved: the k-th mode of every class lies in *cell* k, so that the mode nearest to a mode
+belongs to another class (but in `hierarchy`, where it is the other way round on purpose). ``overlap`` closes the gap between
+neighbouring modes of different classes.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from sim.errors import InvalidInput
+from sim.registry import Registry
+from sim.streams import stream
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Samples with a class and, inside it, a mode.
+
+    Attributes
+    ----------
+    x : ndarray, shape (n, ...), float64
+    classes : ndarray, shape (n,), int64
+        0..t-1, every class present.
+    modes : ndarray, shape (n,), int64
+        Ids that are unique over all classes: each mode belongs to one class.
+    superclasses : ndarray, shape (n,), int64, or None
+        A coarser label, where the problem has one.
+
+    Raises
+    ------
+    InvalidInput
+        If shapes differ, x isn't finite, there are fewer than two classes, a class is empty or a mode is in two classes.
+    """
+
+    x: np.ndarray
+    classes: np.ndarray
+    modes: np.ndarray
+    superclasses: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("classes", "modes", "superclasses"):
+            labels = getattr(self, name)
+            if labels is not None and (labels.shape != self.x.shape[:1] or labels.dtype != np.int64):
+                raise InvalidInput(name, f"{labels.dtype} {labels.shape}", f"int64 {self.x.shape[:1]}, one for each sample")
+        if not np.isfinite(self.x).all():
+            bad = int((~np.isfinite(self.x.reshape(len(self.x), -1))).any(1).argmax())
+            raise InvalidInput("x", f"NaN or infinity in sample {bad}", "finite numbers")
+        present = np.unique(self.classes)
+        if len(present) < 2:
+            raise InvalidInput("classes", len(present), "at least 2 classes")
+        if present[0] != 0 or present[-1] != len(present) - 1:
+            missing = sorted(set(range(int(present[-1]) + 1)) - set(present.tolist()))
+            raise InvalidInput("classes", f"no sample of class {missing or present[0]}", "labels 0..t-1, each with samples")
+        for mode, first in zip(*np.unique(self.modes, return_index=True), strict=True):
+            if (self.classes[self.modes == mode] != self.classes[first]).any():
+                raise InvalidInput("modes", f"mode {mode} in several classes", "ids that are unique over all classes")
+
+    @property
+    def n(self) -> int:
+        """Number of samples."""
+        return len(self.x)
+
+    @property
+    def t(self) -> int:
+        """Number of classes."""
+        return int(self.classes.max()) + 1
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a generator is to fill: for each sample its class and cell, and where the random numbers come from.
+
+    Attributes
+    ----------
+    t, cells, dim : int
+        Classes; modes a class; dimension d.
+    gap : float
+        Distance between neighbouring modes of different classes, 1 - overlap.
+    std : float
+        Standard deviation across a mode, 1 / separation.
+    classes, cell : ndarray, shape (n,), int64
+    layout : numpy.random.Generator
+        For what a training and a test sample share (where modes lie).
+    points : numpy.random.Generator
+        For the samples themselves.
+    """
+
+    t: int
+    cells: int
+    dim: int
+    gap: float
+    std: float
+    classes: np.ndarray
+    cell: np.ndarray
+    layout: np.random.Generator
+    points: np.random.Generator
+
+    def blur(self, means: np.ndarray) -> np.ndarray:
+        """Add isotropic Gaussian noise of the mode's standard deviation to (n, k) positions."""
+        return means + self.std * self.points.normal(size=means.shape)
+
+    def embed(self, plane: np.ndarray) -> np.ndarray:
+        """Put (n, 2) positions into d dimensions by a random orthonormal frame (d = 2: as they are)."""
+        if self.dim == 2:
+            return plane
+        frame = np.linalg.qr(self.layout.normal(size=(self.dim, 2)))[0]
+        return plane @ frame.T
+
+    def offsets(self) -> np.ndarray:
+        """Where the t classes sit around the middle of a cell, (t, 2): neighbours a gap apart."""
+        if self.t == 2:
+            return np.array([[-self.gap / 2, 0.0], [self.gap / 2, 0.0]])
+        angles = 2 * np.pi * np.arange(self.t) / self.t
+        radius = self.gap / 2 / math.sin(math.pi / self.t)
+        return radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+
+Placing = Callable[..., np.ndarray]
+
+
+@dataclass(frozen=True)
+class Generator:
+    """A registered generator: the function that places points and the smallest dimension it needs."""
+
+    place: Placing
+    min_dim: int
+
+    @property
+    def options(self) -> list[str]:
+        """Names of the parameters that only this generator takes."""
+        return [n for n, p in inspect.signature(self.place).parameters.items() if p.kind is p.KEYWORD_ONLY]
+
+
+GENERATORS: Registry[Generator] = Registry("generator")
+
+
+def names() -> list[str]:
+    """The generators' names."""
+    return list(GENERATORS)
+
+
+def generator(*, min_dim: int = 2) -> Callable[[Placing], Callable[..., Sample]]:
+    """Decorator: enter a placing function under its name, and turn it into a function with `generate`'s parameters.
+
+    The placing function takes a `Layout` (and options by keyword) and returns x (n, d), or (x, superclasses).
+    """
+
+    def enter(place: Placing) -> Callable[..., Sample]:
+        name = place.__name__
+        GENERATORS.register(name)(Generator(place, min_dim))
+
+        @functools.wraps(place)
+        def call(**parameters: Any) -> Sample:
+            return generate(name, **parameters)
+
+        return call
+
+    return enter
+
+
+def _sizes(total: float, parts: int, imbalance: float) -> np.ndarray:
+    """``parts`` positive numbers summing to ``total`` in a geometric progression with last / first = 1 / imbalance."""
+    profile = imbalance ** -(np.arange(parts) / max(parts - 1, 1))
+    sizes: np.ndarray = total * profile / profile.sum()
+    return sizes
+
+
+def _check(field: str, value: float, allowed: str, ok: bool) -> None:
+    if not ok:
+        raise InvalidInput(field, value, allowed)
+
+
+def generate(
+    name: str,
+    *,
+    classes: int = 2,
+    modes_per_class: int = 4,
+    samples_per_mode: int = 50,
+    dim: int = 2,
+    separation: float = 6.0,
+    overlap: float = 0.0,
+    class_imbalance: float = 1.0,
+    mode_imbalance: float = 1.0,
+    seed: int = 0,
+    split: str = "train",
+    **options: Any,
+) -> Sample:
+    """Draw a sample of a multi-modal problem.
+
+    Parameters
+    ----------
+    name : str
+        A name in `names`.
+    classes : int
+        Number of classes t >= 2.
+    modes_per_class : int
+        Modes (cells) a class, >= 1.
+    samples_per_mode : int
+        Mean number of samples a mode, >= 2.
+    dim : int
+        Dimension of x. Planar problems lie in a random plane of it.
+    separation : float
+        Gap between neighbouring modes in standard deviations across a mode, > 0.
+    overlap : float
+        Share of the gap between neighbouring modes of different classes that is closed, in [0, 1).
+    class_imbalance, mode_imbalance : float
+        Size of the largest over the smallest class, and mode within a class; >= 1. Sizes are geometric, at least 2.
+    seed : int
+        Decides the layout and, with ``split``, the points.
+    split : str
+        ``train`` or ``test``: two independent samples of one layout.
+    **options
+        What only this generator takes.
+
+    Returns
+    -------
+    Sample
+
+    Raises
+    ------
+    InvalidInput
+        Naming the field.
+    """
+    found = GENERATORS[name]
+    _check("classes", classes, "an integer >= 2", classes >= 2)
+    _check("modes_per_class", modes_per_class, "an integer >= 1", modes_per_class >= 1)
+    _check("samples_per_mode", samples_per_mode, "an integer >= 2", samples_per_mode >= 2)
+    _check("dim", dim, f"an integer >= {found.min_dim} for {name}", dim >= found.min_dim)
+    _check("separation", separation, "a finite number > 0", 0 < separation < math.inf)
+    _check("overlap", overlap, "0 <= overlap < 1", 0 <= overlap < 1)
+    _check("class_imbalance", class_imbalance, "a finite number >= 1", 1 <= class_imbalance < math.inf)
+    _check("mode_imbalance", mode_imbalance, "a finite number >= 1", 1 <= mode_imbalance < math.inf)
+    if split not in ("train", "test"):
+        raise InvalidInput("split", split, "one of train, test")
+    for option, value in options.items():
+        if option not in found.options:
+            own = ", ".join(found.options)
+            common = ", ".join(k for k, p in inspect.signature(generate).parameters.items() if p.kind is p.KEYWORD_ONLY)
+            raise InvalidInput(option, value, f"{name} takes {common}{', ' + own if own else ''}")
+    sizes = np.stack(
+        [
+            _sizes(share, modes_per_class, mode_imbalance)
+            for share in _sizes(classes * modes_per_class * samples_per_mode, classes, class_imbalance)
+        ]
+    )
+    counts = np.maximum(np.round(sizes).astype(np.int64), 2).ravel()
+    modes = np.repeat(np.arange(classes * modes_per_class), counts)
+    layout = Layout(
+        t=classes,
+        cells=modes_per_class,
+        dim=dim,
+        gap=1 - overlap,
+        std=1 / separation,
+        classes=modes // modes_per_class,
+        cell=modes % modes_per_class,
+        layout=stream(seed, f"layout {name}"),
+        points=stream(seed, f"points {name} {split}"),
+    )
+    placed = found.place(layout, **options)
+    x, superclasses = placed if isinstance(placed, tuple) else (placed, None)
+    return Sample(x, layout.classes, modes, superclasses)
+
+
+def _cell_centres(layout: Layout) -> np.ndarray:
+    """Middles of the cells on a near-square grid, (cells, 2), far enough apart that cells don't touch."""
+    reach = np.linalg.norm(layout.offsets(), axis=1).max()
+    columns = math.ceil(math.sqrt(layout.cells))
+    k = np.arange(layout.cells)
+    centres = np.stack([k % columns, k // columns], axis=1) * (2 * reach + 1.0)
+    return centres - centres.mean(0)
+
+
+@generator(min_dim=1)
+def gaussian_mixture(layout: Layout) -> np.ndarray:
+    """Gaussian modes; cells on a grid, in each of them one mode of every class. In one dimension, cells on a line."""
+    if layout.dim == 1:
+        spacing = (layout.t - 1) * layout.gap + 1.0
+        return layout.blur((layout.cell * spacing + layout.classes * layout.gap)[:, None])
+    plane = (_cell_centres(layout)[layout.cell]) + layout.offsets()[layout.classes]
+    return layout.blur(layout.embed(plane))
+
+
+@generator(min_dim=3)
+def nuisance_mixture(layout: Layout, *, nuisance_std: float = 0.5) -> np.ndarray:
+    """A Gaussian mixture in a plane, with Gaussian noise of its own size in all other dimensions, randomly rotated."""
+    _check("nuisance_std", nuisance_std, "a finite number >= 0", 0 <= nuisance_std < math.inf)
+    plane = layout.blur(_cell_centres(layout)[layout.cell] + layout.offsets()[layout.classes])
+    nuisance = nuisance_std * layout.points.normal(size=(len(plane), layout.dim - 2))
+    rotation = stats.special_ortho_group.rvs(layout.dim, random_state=layout.layout)
+    return np.asarray(np.concatenate([plane, nuisance], axis=1) @ rotation.T)
+
+
+@generator()
+def rings(layout: Layout) -> np.ndarray:
+    """Concentric rings, the class alternating with the radius: a mode is a ring."""
+    spacing = (layout.t - 1) * layout.gap + 1.0
+    radius = 1.0 + layout.cell * spacing + layout.classes * layout.gap
+    radius = radius + layout.std * layout.points.normal(size=len(radius))
+    angle = layout.points.uniform(0, 2 * np.pi, len(radius))
+    return layout.embed(radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1))
+
+
+@generator()
+def moons(layout: Layout) -> np.ndarray:
+    """A chain of half moons (radius 2) that open up and down in turn, each one's tips in the bows of its neighbours.
+
+    A mode is a moon; the class alternates along the chain. Tips stay a gap of 1 away from the next moon of their own row.
+    """
+    moon = layout.cell * layout.t + layout.classes
+    radius, tip_gap = 2.0, 1.0
+    rise = math.sqrt((radius - layout.gap) ** 2 - (tip_gap / 2) ** 2)
+    up = np.where(moon % 2 == 0, 1.0, -1.0)
+    angle = layout.points.uniform(0, np.pi, len(moon))
+    across = radius * np.cos(angle) + moon * (radius + tip_gap / 2)
+    return layout.embed(layout.blur(np.stack([across, up * (radius * np.sin(angle) - rise / 2)], axis=1)))
+
+
+@generator()
+def spirals(layout: Layout, *, turns: float = 0.5) -> np.ndarray:
+    """Spiral arms around one middle, the class alternating: a mode is an arm. Arms are a gap apart half-way out."""
+    _check("turns", turns, "a finite number > 0", 0 < turns < math.inf)
+    inner, outer = 0.35, 1.0
+    along = layout.points.uniform(inner, outer, len(layout.cell))
+    within = (layout.t - 1) * layout.gap + 1.0
+    arm = (layout.cell * within + layout.classes * layout.gap) / (layout.cells * within)
+    angle = 2 * np.pi * (arm + turns * along)
+    # An arm runs outwards at a slope: the gap across it is less than the arc between two arms.
+    middle, slope = (inner + outer) / 2, 1 / (2 * np.pi * turns)
+    scale = layout.cells * within / (2 * np.pi) * math.hypot(middle, slope) / (middle * slope)
+    plane = (scale * along)[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    return layout.embed(layout.blur(plane))
+
+
+@generator()
+def xor_grid(layout: Layout) -> np.ndarray:
+    """A checkerboard of Gaussian modes with class (row + column) mod t: every neighbour is of another class."""
+    per_side = [w for w in range(1, layout.cells + 1) if layout.cells % w == 0]
+    wide = min(per_side, key=lambda w: abs(layout.t * w - layout.cells // w))
+    row, block = layout.cell // wide, layout.cell % wide
+    column = block * layout.t + (layout.classes - row) % layout.t
+    return layout.embed(layout.blur(layout.gap * np.stack([column, row], axis=1).astype(float)))
+
+
+@generator()
+def hierarchy(layout: Layout, *, superclasses: int = 2) -> tuple[np.ndarray, np.ndarray]:
+    """A tree: super-classes hold classes, classes hold modes; each level is farther apart than the one below.
+
+    Modes of a class are neighbours here, a gap of 1 apart; the classes of a super-class leave ``1 - overlap`` plus one class's
+    extent between them, super-classes twice that of all their classes. Classes are dealt to super-classes in turn.
+    """
+    _check("superclasses", superclasses, f"1 to {layout.t}, the number of classes", 1 <= superclasses <= layout.t)
+
+    def polygon(corners: int, side: float) -> np.ndarray:
+        if corners == 1:
+            return np.zeros((1, 2))
+        angles = 2 * np.pi * np.arange(corners) / corners + layout.layout.uniform(0, 2 * np.pi)
+        return side / 2 / math.sin(math.pi / corners) * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+    def extent(points: np.ndarray) -> float:
+        return 2 * float(np.linalg.norm(points, axis=1).max())
+
+    above = np.arange(layout.t) % superclasses
+    modes = polygon(layout.cells, 1.0)
+    siblings = math.ceil(layout.t / superclasses)
+    classes = polygon(siblings, extent(modes) + layout.gap)
+    tops = polygon(superclasses, 2 * (extent(classes) + extent(modes)) + 1.0)
+    centre = tops[above] + classes[np.arange(layout.t) // superclasses]
+    plane = centre[layout.classes] + modes[layout.cell]
+    return layout.blur(layout.embed(plane)), above[layout.classes]
+
+
+@generator()
+def sphere_vmf(layout: Layout) -> np.ndarray:
+    """Von Mises-Fisher modes on the unit sphere in R^d.
+
+    Cells are spread by a greedy farthest-point choice among random directions, the classes of a cell sit around its middle.
+    Angles take the place of distances: the angular gap is what leaves every cell its room, and the concentration
+    (separation / angular gap)^2 makes the angular standard deviation gap / separation.
+    """
+    if layout.dim == 2:
+        unit = 2 * np.pi / (layout.cells * ((layout.t - 1) * layout.gap + 1.0))
+        angle = unit * (layout.cell * ((layout.t - 1) * layout.gap + 1.0) + layout.classes * layout.gap)
+        means = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    else:
+        candidates = layout.layout.normal(size=(max(2000, 50 * layout.cells), layout.dim))
+        candidates /= np.linalg.norm(candidates, axis=1, keepdims=True)
+        centres = candidates[:1]
+        while len(centres) < layout.cells:
+            centres = np.vstack([centres, candidates[(candidates @ centres.T).max(1).argmin()]])
+        nearest = np.pi if layout.cells == 1 else float(np.arccos(np.sort(centres @ centres.T, axis=1)[:, -2].max()))
+        reach = np.linalg.norm(layout.offsets(), axis=1).max()
+        unit = nearest / (2 * reach / layout.gap + 1.0)
+        frames = []
+        for centre in centres:
+            tangent = layout.layout.normal(size=(layout.dim, 2))
+            frames.append(np.linalg.qr(np.column_stack([centre, tangent]))[0][:, 1:])
+        shift = unit * np.einsum("ndk,nk->nd", np.stack(frames)[layout.cell], layout.offsets()[layout.classes])
+        angle = np.linalg.norm(shift, axis=1, keepdims=True)
+        direction = np.divide(shift, angle, out=np.zeros_like(shift), where=angle > 0)
+        means = np.cos(angle) * centres[layout.cell] + np.sin(angle) * direction
+    kappa = 1 / (unit * layout.std) ** 2
+    x = np.empty_like(means)
+    for mean in np.unique(means, axis=0):
+        rows = (means == mean).all(1)
+        x[rows] = stats.vonmises_fisher(mean, kappa).rvs(int(rows.sum()), random_state=layout.points)
+    return x

@@ -1,0 +1,55 @@
+"""Losses: one file a family, one registry. `make` is the way in."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from typing import Any
+
+from sim.errors import InvalidInput
+from sim.losses.base import LOSSES, TupleLoss
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")
+
+__all__ = ["LOSSES", "TupleLoss", "make", "parameters_of"]
+
+
+def parameters_of(name: str) -> dict[str, inspect.Parameter]:
+    """The keyword parameters of a loss, by name.
+
+    Raises
+    ------
+    InvalidInput
+        For an unknown loss.
+    """
+    return {k: p for k, p in inspect.signature(LOSSES[name]).parameters.items() if k not in ("runs", "classes")}
+
+
+def make(name: str, **params: Any) -> TupleLoss:
+    """Build a loss.
+
+    Parameters
+    ----------
+    name : str
+        A name in `LOSSES`.
+    **params
+        The loss's own parameters; those in its ``per_run`` may be tensors of shape (R,).
+
+    Returns
+    -------
+    TupleLoss
+        Callable as ``loss(embeddings (R, B, m), labels (R, B), positive=..., negative=..., generator=...) -> (R,)``.
+
+    Raises
+    ------
+    InvalidInput
+        For an unknown loss or parameter, or a value out of range.
+    """
+    known = parameters_of(name)
+    unknown = [k for k in params if k not in known and k not in ("runs", "classes")]
+    if unknown:
+        raise InvalidInput(f"loss.{unknown[0]}", params[unknown[0]], f"{name} takes " + ", ".join(known))
+    accepted = inspect.signature(LOSSES[name]).parameters
+    return LOSSES[name](**{k: v for k, v in params.items() if k in accepted})

@@ -1,0 +1,95 @@
+"""Margin loss with a fixed or learnt boundary."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from sim.errors import InvalidInput
+from sim.losses.base import LOSSES, TupleLoss, expand, per_run, reduce
+from sim.samplers import Tuples
+
+LEARN = ("none", "global", "class")
+COUNTS = ("triplets", "pairs")
+
+
+@LOSSES.register("margin")
+class Margin(TupleLoss):
+    """[D_ap - beta + alpha]_+ on positive and [beta + alpha - D_an]_+ on negative pairs (Wu et al. 2017, eq. 5).
+
+    Parameters
+    ----------
+    alpha : float or Tensor (R,)
+        Half-width of the margin around the boundary.
+    beta : float or Tensor (R,)
+        Boundary between positive and negative distances; the initial one if it is learnt.
+    learn_beta : str
+        ``none``: fixed; ``global``: one learnt boundary; ``class``: one for each label, that of the anchor is used.
+    count : str
+        ``triplets``: a pair counts once for each triplet it stands in (pytorch-metric-learning's ``MarginLoss``);
+        ``pairs``: once (the sums of the theory).
+    runs : int, optional
+        R; needed if beta is learnt.
+    classes : int, optional
+        Number of labels t; needed for ``learn_beta="class"``.
+    squared_distances, reduction
+        See `TupleLoss`.
+    """
+
+    per_run = ("alpha", "beta")
+
+    def __init__(
+        self,
+        *,
+        alpha: float | Tensor = 0.2,
+        beta: float | Tensor = 1.2,
+        learn_beta: str = "none",
+        count: str = "triplets",
+        runs: int | None = None,
+        classes: int | None = None,
+        squared_distances: bool = False,
+        reduction: str = "avg_nonzero",
+    ) -> None:
+        super().__init__(alpha=alpha, squared_distances=squared_distances, reduction=reduction)
+        if learn_beta not in LEARN:
+            raise InvalidInput("learn_beta", learn_beta, "one of " + ", ".join(LEARN))
+        if count not in COUNTS:
+            raise InvalidInput("count", count, "one of " + ", ".join(COUNTS))
+        self.learn_beta, self.count = learn_beta, count
+        start = per_run("beta", beta)
+        self.beta: Tensor
+        if learn_beta == "none":
+            self.register_buffer("beta", start)
+            return
+        if runs is None:
+            raise InvalidInput("runs", None, "the number of runs, as beta is learnt")
+        start = expand("beta", start, runs).to(torch.get_default_dtype())
+        if learn_beta == "class":
+            if classes is None:
+                raise InvalidInput("classes", None, "the number of classes, as beta is learnt per class")
+            start = start.unsqueeze(1).expand(runs, classes)
+        self.beta = nn.Parameter(start.clone())
+
+    @property
+    def counts_triplets(self) -> bool:
+        """See `TupleLoss.counts_triplets`."""
+        return self.count == "triplets"
+
+    def boundaries(self, labels: Tensor) -> Tensor:
+        """The boundary of each anchor, shape (R, B)."""
+        if self.learn_beta == "class":
+            return self.beta.gather(1, labels)
+        return expand("beta", self.beta, len(labels)).unsqueeze(1).expand(labels.shape)
+
+    def of_tuples(self, tuples: Tuples, alpha: Tensor, labels: Tensor) -> Tensor:
+        """See `TupleLoss.of_tuples`."""
+        beta = self.boundaries(labels).to(alpha).unsqueeze(-1)
+        alpha = alpha.view(-1, 1, 1)
+        pos = (tuples.d_ap - beta + alpha).clamp_min(0)
+        neg = ((beta + alpha).unsqueeze(-1) - tuples.d_an).clamp_min(0)
+        pos_count, neg_count = (
+            tuples.triplet_counts() if self.counts_triplets else (tuples.pos_mask.long(), tuples.neg_mask.long())
+        )
+        total = (pos * pos_count).sum((1, 2)) + (neg * neg_count).sum((1, 2, 3))
+        active = ((pos > 0) * pos_count).sum((1, 2)) + ((neg > 0) * neg_count).sum((1, 2, 3))
+        return reduce(total, active, pos_count.sum((1, 2)) + neg_count.sum((1, 2, 3)), self.reduction)

@@ -1,0 +1,46 @@
+"""Triplet loss."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sim.losses.base import LOSSES, TupleLoss, reduce
+from sim.samplers import Tuples, active_counts
+
+
+@LOSSES.register("triplet")
+class Triplet(TupleLoss):
+    """Hinge on triplets: [D_ap - D_an + alpha]_+ (Schroff et al. 2015; Weinberger & Saul 2009).
+
+    Equals pytorch-metric-learning's ``TripletMarginLoss(margin=alpha)`` where that normalises nothing.
+
+    Parameters
+    ----------
+    alpha : float or Tensor (R,)
+        Margin.
+    squared_distances, reduction
+        See `TupleLoss`.
+    """
+
+    def __init__(
+        self, *, alpha: float | Tensor = 0.2, squared_distances: bool = False, reduction: str = "avg_nonzero"
+    ) -> None:
+        super().__init__(alpha=alpha, squared_distances=squared_distances, reduction=reduction)
+
+    def of_tuples(self, tuples: Tuples, alpha: Tensor, labels: Tensor) -> Tensor:
+        """See `TupleLoss.of_tuples`."""
+        count = tuples.triplet_counts()[0].sum((1, 2))
+        if not tuples.all_pairs:
+            gap = tuples.d_ap.unsqueeze(-1) - tuples.d_an + alpha.view(-1, 1, 1, 1)
+            terms = gap.clamp_min(0) * tuples.triplet_mask()
+            return reduce(terms.sum((1, 2, 3)), (terms > 0).sum((1, 2, 3)), count, self.reduction)
+        # The hinge is linear where it is active: with the counts of active triplets at hand, the sum over B^3 triplets
+        # is a sum over pairs, and its gradient too.
+        of_positive, of_negative = active_counts(tuples, alpha)
+        if tuples.window is not None:
+            below = active_counts(tuples, torch.zeros_like(alpha), inclusive=True)
+            of_positive, of_negative = of_positive - below[0], of_negative - below[1]
+        reach = tuples.d_ap + alpha.view(-1, 1, 1)
+        total = (of_positive * reach).sum((1, 2)) - (of_negative * tuples.d_an).sum((1, 2, 3))
+        return reduce(total, of_positive.sum((1, 2)), count, self.reduction)

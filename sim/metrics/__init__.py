@@ -1,0 +1,146 @@
+"""Metrics of collapse: what an embedding has kept of classes and of the modes inside them.
+
+Every metric is a function ``name(embeddings, classes, modes=None, *, options=Options())`` of embeddings (..., n, m)
+and integer labels (n,) or (..., n), tensors or arrays, which returns a float64 tensor (...) on the embeddings'
+device. It says in its docstring what it is, its range, and what *class collapse* (each class on a point) and *total
+collapse* (all samples on one point) make of it. Bad input raises ``InvalidInput``; a value that does not exist (0/0
+above all) is NaN.
+
+``evaluate`` and ``evaluate_runs`` compute them all, sharing what they have in common. To add a metric: write a
+function of ``Runs`` with the ``@metric()`` decorator in the file of its family, and export it here.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from sim.errors import InvalidInput
+
+from .base import DEFAULT, METRICS, Array, Options, prepare
+from .neural_collapse import cdnv, nc1, nc2, ncc_accuracy
+from .retrieval import class_recall_at_1, map_at_r, r_precision, recall_at_k
+from .spectrum import effective_rank, participation_ratio, rho
+from .spread import (
+    between_mean,
+    global_spread,
+    mode_gap,
+    mode_separation,
+    mode_spread,
+    mode_variance_fraction,
+    pi_inter,
+    pi_intra,
+    pi_ratio,
+    relative_spread,
+    within_max,
+    within_mean,
+    within_rms,
+)
+from .subclusters import mode_ari, mode_nmi, mode_purity, subclusters_gmm, subclusters_hdbscan, subclusters_linkage
+
+__all__ = [
+    "METRICS",
+    "Options",
+    "between_mean",
+    "cdnv",
+    "class_recall_at_1",
+    "effective_rank",
+    "evaluate",
+    "evaluate_runs",
+    "global_spread",
+    "map_at_r",
+    "mode_ari",
+    "mode_gap",
+    "mode_nmi",
+    "mode_purity",
+    "mode_separation",
+    "mode_spread",
+    "mode_variance_fraction",
+    "nc1",
+    "nc2",
+    "ncc_accuracy",
+    "participation_ratio",
+    "pi_inter",
+    "pi_intra",
+    "pi_ratio",
+    "r_precision",
+    "recall_at_k",
+    "relative_spread",
+    "rho",
+    "subclusters_gmm",
+    "subclusters_hdbscan",
+    "subclusters_linkage",
+    "within_max",
+    "within_mean",
+    "within_rms",
+]
+
+
+def evaluate(
+    embeddings: Array, classes: Array, modes: Array, *, heavy: bool = True, options: Options = DEFAULT
+) -> dict[str, float]:
+    """All metrics of one embedding.
+
+    Parameters
+    ----------
+    embeddings : Tensor or ndarray, (n, m)
+        Finite real numbers.
+    classes, modes : Tensor or ndarray, (n,)
+        Integer ids. A fine label is the pair of both: mode ids may start anew in each class or not.
+    heavy : bool
+        Whether to cluster as well (``subclusters_*``, ``mode_purity``, ``mode_nmi``, ``mode_ari``). Without, the call
+        is cheap enough for every checkpoint of a training run.
+    options : Options, optional
+
+    Returns
+    -------
+    dict of str to float
+        NaN where a metric does not exist.
+
+    Raises
+    ------
+    InvalidInput
+        Wrong shape or type, NaN or infinity, fewer than two classes, or a class too large to cluster within
+        ``max_bytes``.
+    """
+    return _evaluate(embeddings, 2, classes, modes, heavy, options)[0]
+
+
+def evaluate_runs(
+    embeddings: Array, classes: Array, modes: Array, *, heavy: bool = True, options: Options = DEFAULT
+) -> list[dict[str, float]]:
+    """All metrics of R embeddings, in one tensor program; the values of a run do not depend on the other runs.
+
+    Parameters
+    ----------
+    embeddings : Tensor or ndarray, (R, n, m)
+    classes, modes : Tensor or ndarray, (n,) or (R, n)
+    heavy, options
+        As for ``evaluate``.
+
+    Returns
+    -------
+    list of dict of str to float
+        One for each run.
+
+    Raises
+    ------
+    InvalidInput
+        As ``evaluate`` does.
+    """
+    return _evaluate(embeddings, 3, classes, modes, heavy, options)
+
+
+def _evaluate(
+    embeddings: Array, ndim: int, classes: Array, modes: Array, heavy: bool, options: Options
+) -> list[dict[str, float]]:
+    if embeddings.ndim != ndim:
+        axes = "(n, m): one run" if ndim == 2 else "(R, n, m)"
+        raise InvalidInput("embeddings", tuple(embeddings.shape), f"shape {axes}")
+    entries = [entry for entry in (METRICS[name] for name in METRICS) if heavy or not entry.heavy]
+    names = [name for entry in entries for name in entry.columns(options)]
+    _, chunks = prepare(embeddings, classes, modes, options)
+    results = []
+    for runs in chunks:
+        table = torch.cat([entry.compute(runs).view(len(runs.x), -1) for entry in entries], -1)
+        results += [dict(zip(names, row, strict=True)) for row in table.tolist()]
+    return results

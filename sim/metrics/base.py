@@ -1,0 +1,248 @@
+"""What all metrics share: the checked and batched input, the options, and the registry."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from sim.errors import InvalidInput
+from sim.registry import Registry
+
+Array = Tensor | npt.NDArray[Any]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a metric may be asked to do differently.
+
+    Parameters
+    ----------
+    ks : tuple of int
+        The K of Recall@K, each at least 1. A K beyond the number of other samples means all of them.
+    scale : float
+        Link distance of the sub-cluster counts in units of the mean between-class distance, > 0. Samples of a class
+        that are linked by steps shorter than that are one sub-cluster. The default, 0.2, says: pieces of a class are
+        sub-clusters when the gap between them is at least a fifth of the distance between classes. It is relative, so
+        it means the same whatever the margin or the normalisation, and a class that has shrunk against the others
+        counts as one piece.
+    link_distance : float or None
+        An absolute link distance, >= 0, used in place of ``scale`` when given.
+    min_fraction : float
+        Sub-clusters with fewer than this share of their class (and those of one sample) are not counted; in [0, 1].
+    k_max : int
+        Largest number of components that the Gaussian mixture tries, at least 1.
+    max_bytes : int
+        Bound on the temporaries alive at a time. One run, and of it one row of distances, is the least that is worked
+        on.
+
+    Raises
+    ------
+    InvalidInput
+        A value out of its range.
+    """
+
+    ks: tuple[int, ...] = (1, 2, 4, 8)
+    scale: float = 0.2
+    link_distance: float | None = None
+    min_fraction: float = 0.05
+    k_max: int = 8
+    max_bytes: int = 256 * 2**20
+
+    def __post_init__(self) -> None:
+        if not self.ks or any(not isinstance(k, int) or k < 1 for k in self.ks):
+            raise InvalidInput("ks", self.ks, "one or more integers, each at least 1")
+        if not 0 < self.scale < math.inf:
+            raise InvalidInput("scale", self.scale, "a finite number above 0")
+        if self.link_distance is not None and not 0 <= self.link_distance < math.inf:
+            raise InvalidInput("link_distance", self.link_distance, "None or a finite number of at least 0")
+        if not 0 <= self.min_fraction <= 1:
+            raise InvalidInput("min_fraction", self.min_fraction, "a number in [0, 1]")
+        if self.k_max < 1:
+            raise InvalidInput("k_max", self.k_max, "an integer of at least 1")
+        if self.max_bytes < 1:
+            raise InvalidInput("max_bytes", self.max_bytes, "a positive number of bytes")
+
+
+DEFAULT = Options()
+
+
+@dataclass(frozen=True, eq=False)
+class Runs:
+    """Checked embeddings of R runs with their labels renumbered from 0.
+
+    Attributes
+    ----------
+    x : Tensor, (R, n, m), float64
+        The embeddings. Double precision costs less than a factor 2 in time, and it keeps the collapse regime readable.
+    classes : Tensor, (R, n), int64
+        Class numbers, 0 to ``n_classes - 1``. A class may be absent from some of the runs.
+    fine : Tensor, (R, n), int64
+        Numbers of the (class, mode) pairs, 0 to ``len(class_of_fine) - 1``.
+    class_of_fine : Tensor, (F,), int64
+        The class each of those pairs belongs to.
+    n_classes : int
+    options : Options
+    """
+
+    x: Tensor
+    classes: Tensor
+    fine: Tensor
+    class_of_fine: Tensor
+    n_classes: int
+    options: Options
+    _memo: dict[Callable[..., Any], Any] = field(default_factory=dict)
+
+    def once(self, compute: Callable[[Runs], T]) -> T:
+        """``compute(self)``, kept: what several metrics need is computed a single time."""
+        if compute not in self._memo:
+            self._memo[compute] = compute(self)
+        result: T = self._memo[compute]
+        return result
+
+
+class Metric(Protocol):
+    """A public metric: embeddings (..., n, m) to values (...), or (..., columns) for a metric with several columns."""
+
+    __name__: str
+
+    def __call__(
+        self, embeddings: Array, classes: Array, modes: Array | None = None, *, options: Options = DEFAULT
+    ) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A registered metric."""
+
+    compute: Callable[[Runs], Tensor]
+    columns: Callable[[Options], Sequence[str]]
+    heavy: bool
+
+
+METRICS: Registry[Entry] = Registry("metric")
+
+
+def metric(
+    *, heavy: bool = False, columns: Callable[[Options], Sequence[str]] | None = None
+) -> Callable[[Callable[[Runs], Tensor]], Metric]:
+    """Register ``compute(runs) -> (R,)`` under its name and turn it into the public function of that name.
+
+    Parameters
+    ----------
+    heavy : bool
+        It clusters: one scikit-learn or SciPy call for each run and class. ``evaluate(..., heavy=False)`` leaves it
+        out.
+    columns : callable, optional
+        Names of the columns of a metric whose ``compute`` returns (R, number of columns).
+    """
+
+    def register(compute: Callable[[Runs], Tensor]) -> Metric:
+        name = compute.__name__
+
+        def public(
+            embeddings: Array, classes: Array, modes: Array | None = None, *, options: Options = DEFAULT
+        ) -> Tensor:
+            leading, chunks = prepare(embeddings, classes, modes, options)
+            values = torch.cat([compute(runs) for runs in chunks])
+            return values.reshape(leading + values.shape[1:])
+
+        public.__name__ = public.__qualname__ = name
+        public.__module__, public.__doc__ = compute.__module__, compute.__doc__
+        METRICS.register(name)(Entry(compute, columns or (lambda options: (name,)), heavy))
+        return public
+
+    return register
+
+
+def prepare(
+    embeddings: Array, classes: Array, modes: Array | None, options: Options
+) -> tuple[torch.Size, Iterator[Runs]]:
+    """Check the input and cut it into runs that fit the memory bound together.
+
+    Parameters
+    ----------
+    embeddings : Tensor or ndarray, (..., n, m)
+        Real and finite.
+    classes, modes : Tensor or ndarray, (n,) or (..., n)
+        Integer ids, any values. ``modes=None`` puts all samples of a class into one mode. A fine label is the PAIR of
+        both, so mode ids may start anew in each class or run through all of them.
+    options : Options
+
+    Returns
+    -------
+    leading : torch.Size
+        The batch axes of ``embeddings``.
+    chunks : iterator of Runs
+        All runs, in order.
+
+    Raises
+    ------
+    InvalidInput
+        Wrong shape or type, NaN or infinity, no sample, or a run with fewer than two classes.
+    """
+    x = _tensor("embeddings", embeddings).detach()
+    if x.ndim < 2 or 0 in x.shape:
+        raise InvalidInput("embeddings", tuple(x.shape), "shape (..., n, m), no axis empty")
+    if x.is_complex() or x.dtype == torch.bool:
+        raise InvalidInput("embeddings", x.dtype, "real numbers")
+    leading = x.shape[:-2]
+    x = x.reshape(-1, *x.shape[-2:])
+    finite = x.isfinite()
+    if not finite.all():
+        run, sample, axis = (~finite).nonzero()[0].tolist()
+        where = f"finite numbers (the first that is not: run {run}, sample {sample}, axis {axis})"
+        raise InvalidInput("embeddings", x[run, sample, axis].item(), where)
+
+    class_ids, classes_index = _ids("classes", classes, leading, x)
+    if (classes_index.amin(-1) == classes_index.amax(-1)).any():
+        raise InvalidInput("classes", class_ids.tolist(), "at least two classes in each run")
+    mode_ids, modes_index = _ids("modes", torch.zeros_like(classes_index[0]) if modes is None else modes, leading, x)
+    pairs, fine = torch.unique(classes_index * len(mode_ids) + modes_index, return_inverse=True)
+
+    n, m = x.shape[1:]
+    # Per run: about a dozen arrays of the embeddings' shape, and as many of one number a sample, are alive at a time.
+    step = max(1, options.max_bytes // (8 * 16 * n * (m + 1)))
+
+    def chunks() -> Iterator[Runs]:
+        for start in range(0, len(x), step):
+            part = slice(start, start + step)
+            yield Runs(
+                x=x[part].double(),
+                classes=classes_index[part],
+                fine=fine[part],
+                class_of_fine=pairs.div(len(mode_ids), rounding_mode="floor"),
+                n_classes=len(class_ids),
+                options=options,
+            )
+
+    return leading, chunks()
+
+
+def _tensor(name: str, values: Array) -> Tensor:
+    if isinstance(values, Tensor):
+        return values
+    array = np.array(values)
+    if array.dtype.kind not in "biufc":
+        raise InvalidInput(name, array.dtype, "numbers")
+    return torch.from_numpy(array)
+
+
+def _ids(name: str, labels: Array, leading: torch.Size, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Distinct ids, and the labels of all runs (R, n) as positions among them."""
+    given = _tensor(name, labels).to(x.device)
+    if given.is_floating_point() or given.is_complex():
+        raise InvalidInput(name, given.dtype, "integer ids")
+    n = x.shape[1]
+    if given.shape not in {(n,), (*leading, n)}:
+        shapes = " or ".join(str(shape) for shape in dict.fromkeys([(n,), (*leading, n)]))
+        raise InvalidInput(name, tuple(given.shape), f"shape {shapes}, as the embeddings have")
+    ids, index = torch.unique(given.long(), return_inverse=True)
+    return ids, index.expand(*leading, n).reshape(-1, n)

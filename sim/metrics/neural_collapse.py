@@ -1,0 +1,107 @@
+"""Neural collapse of an embedding without a classifier (Papyan, Han and Donoho 2020; Galanti et al. 2022).
+
+NC1, NC2, CDNV and the nearest-class-centre accuracy of NC4. NC3 compares class means with a classifier's weights,
+which an embedding does not have. A class of one bump and a class of two modes with the same variance have the same
+NC1 and CDNV: these quantities alone cannot show that modes were kept.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .base import Runs, metric
+from .pairs import distance_blocks, group, sum_by
+from .spread import class_groups
+
+
+def centre_axes(runs: Runs) -> tuple[Tensor, Tensor]:
+    """Singular values (R, q) and right singular vectors (R, q, m) of the class means about the mean of them."""
+    classes = runs.once(class_groups)
+    absent = (~classes.present).long()
+    means = group(classes.means, absent, 2).deviations * classes.present[..., None]
+    _, singular, axes = torch.linalg.svd(means, full_matrices=False)
+    return singular, axes
+
+
+@metric()
+def nc1(runs: Runs) -> Tensor:
+    r"""NC1, variability collapse: :math:`\mathrm{tr}(S_W S_B^{+}) / K`.
+
+    .. math::
+
+        S_W = \frac{1}{n} \sum_i (e_i - \mu_{c_i})(e_i - \mu_{c_i})^T, \quad
+        S_B = \frac{1}{K} \sum_c (\mu_c - \bar\mu)(\mu_c - \bar\mu)^T
+
+    with :math:`\bar\mu` the mean of the class means; the pseudo-inverse drops eigenvalues below max(K, m) times the
+    machine epsilon of the largest. Only the spread along the directions that separate class means counts.
+
+    Range [0, inf); does not change with scale, shift or rotation; class collapse 0; total collapse, and whenever all
+    class means coincide, NaN.
+    """
+    singular, axes = runs.once(centre_axes)
+    eps = torch.finfo(singular.dtype).eps * max(runs.n_classes, runs.x.shape[2])
+    kept = singular.square() > eps * singular[:, :1].square()
+    variance = (runs.once(class_groups).deviations @ axes.mT).square().mean(1)
+    ratio = torch.where(kept, variance / singular.square(), 0).sum(-1)
+    return torch.where(kept.any(-1), ratio, torch.nan)
+
+
+@metric()
+def nc2(runs: Runs) -> Tensor:
+    r"""NC2, distance of the class means from a simplex.
+
+    .. math:: \lVert M M^T / \lVert M M^T \rVert_F - (I - 11^T/K) / \sqrt{K - 1} \rVert_F
+
+    M holds the K class means minus their mean, one a row. Range [0, sqrt(2)): 0 if all class means are equally far
+    from each other, and for K = 2 always. Class collapse onto a simplex 0; total collapse, and whenever all class
+    means coincide, NaN.
+    """
+    singular, _ = runs.once(centre_axes)
+    squares = singular.square()
+    # Both matrices have norm 1, so the squared distance is 2 - 2 <.,.>; the rows of M sum to 0, so <.,.> is a trace.
+    product = squares.sum(-1) / squares.square().sum(-1).sqrt()
+    others = runs.once(class_groups).present.sum(-1).double() - 1
+    return (2 - 2 * product / others.sqrt()).clamp_min(0).sqrt()
+
+
+@metric()
+def cdnv(runs: Runs) -> Tensor:
+    r"""Class-distance normalised variance, mean over pairs of classes.
+
+    .. math:: \frac{v_a + v_b}{2 \lVert \mu_a - \mu_b \rVert^2}
+
+    :math:`v_c` is the mean squared distance of class c's samples from their mean (Galanti et al. 2022). Range [0,
+    inf]: infinite if two class means coincide; does not change with scale; class collapse 0; total collapse NaN
+    (0/0).
+    """
+    classes = runs.once(class_groups)
+    squares = sum_by(classes.deviations.square().sum(-1), runs.classes, runs.n_classes)
+    variance = squares / classes.counts
+    k = runs.n_classes
+    total = torch.zeros_like(variance[:, 0])
+    for rows, d in distance_blocks(classes.means, classes.means, row_bytes=48 * k, max_bytes=runs.options.max_bytes):
+        ratio = (variance[:, rows, None] + variance[:, None]) / (2 * d.square())
+        pair = classes.present[:, rows, None] & classes.present[:, None]
+        pair.diagonal(rows.start, 1, 2).fill_(False)
+        total += torch.where(pair, ratio, 0).sum((-2, -1))
+    present = classes.present.sum(-1)
+    return total / (present * (present - 1))
+
+
+@metric()
+def ncc_accuracy(runs: Runs) -> Tensor:
+    """Share of samples whose nearest class mean is that of their own class (the nearest-class-centre rule of NC4).
+
+    A sample with its own class mean tied for nearest among k counts 1/k, the chance of a random choice. Range [0, 1];
+    class collapse 1; total collapse 1/K, chance.
+    """
+    classes = runs.once(class_groups)
+    right = torch.zeros_like(runs.x[:, 0, 0])
+    row_bytes = 48 * runs.n_classes
+    for rows, d in distance_blocks(runs.x, classes.means, row_bytes=row_bytes, max_bytes=runs.options.max_bytes):
+        d.masked_fill_(~classes.present[:, None], torch.inf)
+        nearest = d.amin(-1)
+        own = d.gather(-1, runs.classes[:, rows, None])[..., 0]
+        right += torch.where(own == nearest, 1 / (d == nearest[..., None]).sum(-1).double(), 0).sum(-1)
+    return right / runs.x.shape[1]

@@ -1,0 +1,136 @@
+"""Distances in blocks of bounded size, and means of groups of samples that are exact when a group has collapsed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+DIRECT_UP_TO = 64
+"""Up to this dimension summing the squared differences is about as fast as a matrix product, and it is exact near 0
+(n = 2,000, one CPU thread, float64: 26 v 48 ms at m = 32, 61 v 52 ms at m = 64, 863 v 80 ms at m = 512)."""
+
+BLOCK_BYTES = 32 * 2**20
+"""Blocks are not made larger than this even where the caller allows it: memory touched afresh for each block costs more
+than it saves (all cheap metrics of 100 runs of 600 samples: 1.0 s with 32 MiB, 2.1 s with 256 MiB, one CPU thread)."""
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Samples gathered by label.
+
+    Attributes
+    ----------
+    counts : Tensor, (R, L), float64
+    means : Tensor, (R, L, m)
+        Of no meaning where the count is 0.
+    deviations : Tensor, (R, n, m)
+        Each sample minus the mean of its group: exactly 0 if the group's samples are identical.
+    """
+
+    counts: Tensor
+    means: Tensor
+    deviations: Tensor
+
+    @property
+    def present(self) -> Tensor:
+        return self.counts > 0
+
+
+def group(x: Tensor, labels: Tensor, n_labels: int) -> Groups:
+    """Counts, means and deviations of the groups that ``labels`` (R, n) make of ``x`` (R, n, m)."""
+    r, n = labels.shape
+    counts = sum_by(torch.ones(r, n, dtype=x.dtype, device=x.device), labels, n_labels)
+    position = torch.arange(n, device=x.device).expand(r, n)
+    first = position.new_full((r, n_labels), n - 1).scatter_reduce(1, labels, position, "amin")
+    # Measured from one of its own members, a collapsed group is all zeros, and so is its mean: no rounding is left
+    # that a scale-free metric would take for structure.
+    origin = _rows(x, first)
+    shifted = x - _rows(origin, labels)
+    shift = sum_by(shifted, labels, n_labels) / counts.clamp_min(1)[..., None]
+    return Groups(counts, origin + shift, shifted - _rows(shift, labels))
+
+
+def sum_by(values: Tensor, labels: Tensor, n_labels: int) -> Tensor:
+    """Sums of ``values`` (R, n) or (R, n, m) over the samples of each label: (R, L) or (R, L, m)."""
+    index = labels if values.ndim == 2 else labels[..., None].expand_as(values)
+    return values.new_zeros(len(values), n_labels, *values.shape[2:]).scatter_add_(1, index, values)
+
+
+def max_by(values: Tensor, labels: Tensor, n_labels: int) -> Tensor:
+    """Largest of the non-negative ``values`` (R, n) in each label: (R, L), 0 for a label that is absent."""
+    return values.new_zeros(len(values), n_labels).scatter_reduce_(1, labels, values, "amax")
+
+
+def distance_blocks(a: Tensor, b: Tensor, *, row_bytes: int, max_bytes: int) -> Iterator[tuple[slice, Tensor]]:
+    """Euclidean distances between ``a`` (R, n, m) and ``b`` (R, l, m), a block of rows at a time.
+
+    Up to ``DIRECT_UP_TO`` dimensions the squared differences are summed, so equal points are at distance 0 exactly
+    and equal distances come out equal. Beyond, a matrix product of the centred points does the work, and squared
+    distances under its rounding error, ``m eps (|a|^2 + |b|^2)``, count as 0 (a distance of 4e-7 of the points' norm
+    at m = 512).
+
+    Parameters
+    ----------
+    a, b : Tensor, float64
+    row_bytes : int
+        What one row of one run needs altogether, here and at the caller.
+    max_bytes : int
+        Bound on a block's need; one row of all runs is the least.
+
+    Yields
+    ------
+    rows : slice
+    distances : Tensor, (R, rows, l)
+        The caller may write into it.
+    """
+    n, m = a.shape[1:]
+    step = max(1, min(max_bytes, BLOCK_BYTES) // (row_bytes * len(a)))
+    direct = m <= DIRECT_UP_TO
+    if not direct:
+        centre = b.mean(1, keepdim=True)
+        a, b = a - centre, b - centre
+        square_a, square_b = a.square().sum(-1), b.square().sum(-1)
+    for start in range(0, n, step):
+        rows = slice(start, min(start + step, n))
+        if direct:
+            yield rows, torch.cdist(a[:, rows], b, compute_mode="donot_use_mm_for_euclid_dist")
+        else:
+            norms = square_a[:, rows, None] + square_b[:, None]
+            squares = torch.baddbmm(norms, a[:, rows], b.mT, alpha=-2)
+            squares[squares <= m * torch.finfo(a.dtype).eps * norms] = 0
+            yield rows, squares.sqrt_()
+
+
+def sums_and_maxima(points: Tensor, *labellings: Tensor, max_bytes: int) -> list[tuple[Tensor, Tensor]]:
+    """For each labelling: each point's sum of distances to, and largest distance from, the points of its own label.
+
+    Parameters
+    ----------
+    points : Tensor, (R, n, m), float64
+    *labellings : Tensor, (R, n), int64
+    max_bytes : int
+
+    Returns
+    -------
+    list of (Tensor, Tensor), each (R, n)
+    """
+    results = [(points.new_zeros(points.shape[:2]), points.new_zeros(points.shape[:2])) for _ in labellings]
+    for rows, d in distance_blocks(points, points, row_bytes=48 * points.shape[1], max_bytes=max_bytes):
+        for labels, (total, largest) in zip(labellings, results, strict=True):
+            own = d.masked_fill(labels[:, rows, None] != labels[:, None], 0)
+            total[:, rows], largest[:, rows] = own.sum(-1), own.amax(-1)
+    return results
+
+
+def mean_by(sums: Tensor, labels: Tensor, n_labels: int) -> Tensor:
+    """Mean pairwise distance in each label (R, L) from each point's sum (R, n); NaN for a label with fewer than two."""
+    counts = sum_by(torch.ones_like(sums), labels, n_labels)
+    return sum_by(sums, labels, n_labels) / torch.where(counts > 1, counts * (counts - 1), torch.nan)
+
+
+def _rows(x: Tensor, index: Tensor) -> Tensor:
+    """``x[r, index[r, i]]``: (R, l, m) and (R, i) to (R, i, m)."""
+    return x.gather(1, index[..., None].expand(-1, -1, x.shape[-1]))

@@ -1,0 +1,163 @@
+"""Retrieval with every sample as a query and all others as the database (the query is left out by its index).
+
+Ties are treated exactly: each value is its expectation over a uniformly random order of the samples at equal
+distance. Total collapse therefore scores chance, whatever the order of the samples, and no random number is drawn.
+For a query with R = n_l - 1 others of its label among n - 1, let the samples at one distance be those at ranks
+``first + 1 ... first + size``, ``hits`` of them with the query's label and ``before`` such hits in front of them.
+Then, inside that group,
+
+* each rank holds a hit with probability hits / size;
+* given that rank i holds one, before + 1 + (i - first - 1)(hits - 1) / (size - 1) hits are expected up to and with it;
+* its first K - first ranks hold no hit with probability C(size - hits, K - first) / C(size, K - first).
+
+Above 64 dimensions only ties at distance 0 are sure to be recognised, others up to rounding
+(``pairs.distance_blocks``).
+
+Queries whose label nobody else has are left out; NaN if there is no other query. Fine labels are the (class, mode)
+pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .base import Options, Runs, metric
+from .pairs import distance_blocks, sum_by
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """For a block of queries and the ranks 1 to k: the group of equidistant samples the rank is in; each (R, rows, k).
+
+    Attributes
+    ----------
+    first : Tensor
+        Number of samples strictly closer than the group.
+    size, hits : Tensor
+        Samples in the group (ranks beyond k included), and how many of them have the query's label.
+    before : Tensor
+        Samples of the query's label strictly closer than the group.
+    """
+
+    first: Tensor
+    size: Tensor
+    hits: Tensor
+    before: Tensor
+
+
+def _ranked(runs: Runs, labels: Tensor, k: int) -> Iterator[tuple[slice, Ranked]]:
+    n = labels.shape[1]
+    ranks = torch.arange(k, device=labels.device)
+    blocks = distance_blocks(runs.x, runs.x, row_bytes=40 * n + 160 * k, max_bytes=runs.options.max_bytes)
+    for rows, d in blocks:
+        d.diagonal(rows.start, 1, 2).fill_(torch.inf)
+        near, index = d.topk(k, largest=False)
+        own = labels[:, rows, None]
+        hit = labels[:, None].expand(-1, near.shape[1], -1).gather(-1, index) == own
+
+        starts = torch.ones_like(hit)
+        starts[..., 1:] = near[..., 1:] > near[..., :-1]
+        first = torch.where(starts, ranks, 0).cummax(-1).values
+        next_start = torch.where(starts, ranks, k).flip(-1).cummin(-1).values.flip(-1)
+        end = torch.nn.functional.pad(next_start[..., 1:], (0, 1), value=k)
+        cumulative = torch.nn.functional.pad(hit.cumsum(-1), (1, 0))
+        before = cumulative.gather(-1, first)
+        hits, size = cumulative.gather(-1, end) - before, end - first
+
+        # The last group may go on beyond rank k: count it in full.
+        last = near[..., -1:]
+        tied = d == last
+        in_last = near == last
+        size = torch.where(in_last, tied.sum(-1, keepdim=True), size)
+        hits = torch.where(in_last, (tied & (labels[:, None] == own)).sum(-1, keepdim=True), hits)
+        yield rows, Ranked(first, size, hits, before)
+
+
+def _recall(ranked: Ranked, k: int) -> Tensor:
+    """Probability of a hit among the first ``k``, (R, rows)."""
+    first, size, hits, before = (part[..., k - 1] for part in (ranked.first, ranked.size, ranked.hits, ranked.before))
+    miss = torch.ones(first.shape, dtype=torch.float64, device=first.device)
+    for drawn in range(k):
+        factor = (size - hits - drawn).double() / (size - drawn)
+        miss = torch.where(drawn < k - first, miss * factor, miss)
+    return torch.where(before > 0, 1, 1 - miss)
+
+
+def _others(labels: Tensor) -> Tensor:
+    """Number of other samples with the sample's label, (R, n), float64."""
+    counts = sum_by(torch.ones(labels.shape, dtype=torch.float64, device=labels.device), labels, int(labels.max()) + 1)
+    return counts.gather(1, labels) - 1
+
+
+def fine_retrieval(runs: Runs) -> tuple[Tensor, Tensor, Tensor]:
+    """Recall at each of ``options.ks`` (R, len(ks)), R-precision (R,) and MAP@R (R,) on the fine labels."""
+    relevant = _others(runs.fine)
+    most = runs.x.shape[1] - 1
+    ks = [min(k, most) for k in runs.options.ks]
+    depth = max(*ks, int(relevant.max()))
+    ranks = torch.arange(depth, device=runs.x.device)
+    values = runs.x.new_empty(*relevant.shape, len(ks) + 2)
+    for rows, ranked in _ranked(runs, runs.fine, depth):
+        counted = ranks < relevant[:, rows, None]
+        chance = ranked.hits.double() / ranked.size * counted
+        ahead = (ranks - ranked.first) * (ranked.hits - 1).double() / (ranked.size - 1).clamp_min(1)
+        precision = (ranked.before + 1 + ahead) / (ranks + 1)
+        columns = [_recall(ranked, k) for k in ks]
+        columns += [chance.sum(-1) / relevant[:, rows], (chance * precision).sum(-1) / relevant[:, rows]]
+        values[:, rows] = torch.stack(columns, -1)
+    values[relevant == 0] = torch.nan
+    means = values.nanmean(1)
+    return means[:, : len(ks)], means[:, -2], means[:, -1]
+
+
+def _recall_names(options: Options) -> list[str]:
+    return [f"recall_at_{k}" for k in options.ks]
+
+
+@metric(columns=_recall_names)
+def recall_at_k(runs: Runs) -> Tensor:
+    """Recall@K on fine labels for each K of ``options.ks``, shape (..., len(ks)).
+
+    Share of queries with a sample of their own fine label among their K nearest. Range [0, 1], grows with K. Class
+    collapse: chance among the class; total collapse: chance among all, that is 1 - C(n - 1 - R, K) / C(n - 1, K) for
+    a label with R others.
+    """
+    return runs.once(fine_retrieval)[0]
+
+
+@metric()
+def map_at_r(runs: Runs) -> Tensor:
+    r"""Mean average precision at R on fine labels, mean over queries.
+
+    .. math:: \frac{1}{R} \sum_{i \le R} P(i)\, \mathrm{rel}(i)
+
+    R is the number of others with the query's label, P(i) the precision among the i nearest, rel(i) 1 if the i-th has
+    the label (Musgrave, Belongie and Lim 2020, "A Metric Learning Reality Check"). Range [0, 1]: 1 if each label's
+    samples are closer to each other than to all else. Class collapse: chance among the class; total collapse: chance
+    among all (near the squared share of the label).
+    """
+    return runs.once(fine_retrieval)[2]
+
+
+@metric()
+def r_precision(runs: Runs) -> Tensor:
+    """R-precision on fine labels: share of the query's label among its R nearest, mean over queries.
+
+    Musgrave et al. 2020. R is the number of others with the query's label. Range [0, 1]. Class collapse: chance among
+    the class, R / (n_c - 1); total collapse: chance among all, R / (n - 1).
+    """
+    return runs.once(fine_retrieval)[1]
+
+
+@metric()
+def class_recall_at_1(runs: Runs) -> Tensor:
+    """Recall@1 with the class as label: share of queries whose nearest other sample is of their class.
+
+    Range [0, 1]; class collapse 1; total collapse: chance, (n_c - 1) / (n - 1).
+    """
+    parts = [_recall(ranked, 1) for _, ranked in _ranked(runs, runs.classes, 1)]
+    return torch.where(_others(runs.classes) > 0, torch.cat(parts, 1), torch.nan).nanmean(1)

@@ -1,0 +1,256 @@
+"""How many pieces a class is in, and whether the pieces are its true modes. All of these cluster, hence are heavy.
+
+Every count works at one stated scale, the *link distance*: ``options.scale`` times the mean between-class distance of
+the run, or ``options.link_distance``. A class whose diameter is at most that is one sub-cluster for every counter, so
+class collapse and total collapse give 1. Differences below ``RESOLUTION`` of the embeddings' root mean square norm
+never count as gaps (total collapse up to single-precision rounding).
+
+The three counters fail in different places (300 samples of a class in 2 dimensions unless stated, link distance 0.2,
+15 draws):
+
+============================================  =====================  =====================  ===================
+a class                                       subclusters_linkage    subclusters_hdbscan    subclusters_gmm
+============================================  =====================  =====================  ===================
+1 to 8 blobs at distance 1, deviation <= 0.1  right                  right                  right
+4 such blobs of 3 samples each                right                  right                  right
+2 points at distance 0.15; 0.2; 0.25          1; 1; 2                1; 1; 2                1; 2; 2
+2 touching blobs: distance 0.3, dev. 0.05     1: no gap              1: no gap              2
+1 Gaussian, deviation up to 0.5               1                      1                      1
+uniform ball of radius 0.2; 1                 1; 1                   1; 1                   1; 1 to 6
+ring of radius 0.3                            1                      1                      6 or 7
+2 blobs joined by a thin bridge               1                      2                      3: bridge counts
+4 blobs in 32 dimensions, deviation 0.05      1: all dust            4                      4
+1 Gaussian of 12 samples, deviation 0.3       1 to 4                 1 to 4                 1, seldom 2
+============================================  =====================  =====================  ===================
+
+So linkage and HDBSCAN need neighbours inside a piece to be nearer than the link distance (linkage all of them; in
+many dimensions, or with few samples, they are not), and gaps to be wider. The mixture needs round pieces. A class in
+dust counts 1 by linkage, but its ``mode_purity`` is then near 0. Where the three agree, believe them.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.cluster.hierarchy import fcluster, linkage
+from sklearn.cluster import HDBSCAN
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+from sklearn.metrics.cluster import contingency_matrix
+from sklearn.mixture import GaussianMixture
+from torch import Tensor
+
+from sim.errors import InvalidInput
+
+from .base import Options, Runs, metric
+from .pairs import max_by
+from .spread import mean_between, pairwise
+
+RESOLUTION = 1e-6
+"""Differences below this share of the embeddings' RMS norm are taken for rounding (single precision: 6e-8)."""
+
+Points = npt.NDArray[np.float64]
+Ids = npt.NDArray[np.int64]
+Piece = tuple[int, Ids, Points | None]
+
+
+def link_distances(runs: Runs) -> Tensor:
+    """The link distance of each run, (R,)."""
+    rounding = RESOLUTION * runs.x.square().sum(-1).mean(-1).sqrt()
+    stated = runs.options.link_distance
+    wanted = runs.options.scale * runs.once(mean_between) if stated is None else torch.full_like(rounding, stated)
+    return torch.maximum(wanted, rounding)
+
+
+def class_points(runs: Runs) -> list[Piece]:
+    """For each class of each run: the run, its samples, and their points about their mean in link distances.
+
+    The points are None if the class fits into one link distance.
+    """
+    link = runs.once(link_distances)
+    diameters = max_by(runs.once(pairwise)[1], runs.classes, runs.n_classes)
+    one_piece = (diameters <= link[:, None]).cpu().numpy()
+    x, classes, links = runs.x.cpu().numpy(), runs.classes.cpu().numpy(), link.cpu().numpy()
+    found: list[Piece] = []
+    for run in range(len(x)):
+        for k in np.unique(classes[run]):
+            members = np.flatnonzero(classes[run] == k)
+            points = x[run, members]
+            found.append((run, members, None if one_piece[run, k] else (points - points.mean(0)) / links[run]))
+    return found
+
+
+def _mean_over_classes(runs: Runs, values: Iterator[tuple[int, float]]) -> Tensor:
+    sums, counts = np.zeros(len(runs.x)), np.zeros(len(runs.x))
+    for run, value in values:
+        sums[run] += value
+        counts[run] += 1
+    return torch.from_numpy(sums / counts).to(runs.x.device)
+
+
+def _smallest(options: Options, n: int) -> int:
+    """Least number of samples of a sub-cluster that counts, in a class of ``n``."""
+    return max(2, math.ceil(options.min_fraction * n))
+
+
+def _tree(points: Points, method: str, options: Options) -> Points:
+    """SciPy's merge tree; it holds all pairwise distances of the class."""
+    need = 4 * len(points) * (len(points) - 1)
+    if need > options.max_bytes:
+        allowed = f"at least {need} to cluster a class of {len(points)} samples"
+        raise InvalidInput("max_bytes", options.max_bytes, allowed)
+    tree: Points = linkage(points, method)
+    return tree
+
+
+def linkage_pieces(runs: Runs) -> list[tuple[int, Ids, Ids]]:
+    """For each class of each run: the run, its samples, and the number of the component each is in, from 0."""
+    pieces = []
+    for run, members, points in runs.once(class_points):
+        if points is None:
+            labels = np.zeros(len(members), dtype=np.int64)
+        else:
+            labels = fcluster(_tree(points, "single", runs.options), 1.0, "distance").astype(np.int64) - 1
+        pieces.append((run, members, labels))
+    return pieces
+
+
+def _counted(labels: Ids, options: Options) -> npt.NDArray[np.bool_]:
+    """Which components count: those large enough, or else the largest."""
+    sizes = np.bincount(labels)
+    large = sizes >= _smallest(options, len(labels))
+    if not large.any():
+        large[sizes.argmax()] = True
+    return large
+
+
+@metric(heavy=True)
+def subclusters_linkage(runs: Runs) -> Tensor:
+    """Number of single-linkage components of a class at the link distance, mean over classes.
+
+    Components of the graph that joins samples of the class at most a link distance apart. Those with fewer than
+    ``options.min_fraction`` of the class's samples, or one sample, are not counted, but at least one is. Range
+    [1, 1 / min_fraction]. Class collapse 1; total collapse 1.
+    """
+    pieces = runs.once(linkage_pieces)
+    return _mean_over_classes(runs, ((run, float(_counted(labels, runs.options).sum())) for run, _, labels in pieces))
+
+
+@metric(heavy=True)
+def subclusters_hdbscan(runs: Runs) -> Tensor:
+    """Number of HDBSCAN clusters of a class, mean over classes.
+
+    Campello, Moulavi and Sander 2013, as in scikit-learn, with a minimum cluster size of ``options.min_fraction`` of
+    the class, a single cluster allowed, and clusters that meet below the link distance merged (HDBSCAN(epsilon) of
+    Malzer and Baum 2020). Noise does not count; a class that is all noise counts 1. Range [1, 1 / min_fraction].
+    Class collapse 1; total collapse 1.
+    """
+
+    def count(points: Points) -> float:
+        smallest = _smallest(runs.options, len(points))
+        fitted = HDBSCAN(min_cluster_size=smallest, allow_single_cluster=True, copy=True).fit(points)
+        # The merging is scikit-learn's `cluster_selection_epsilon`, which fails with NumPy >= 2.4 (scikit-learn issue
+        # 33219): a cluster born below epsilon becomes the branch of the tree it is on at epsilon, all others stay.
+        branch = fitted.dbscan_clustering(1.0, min_cluster_size=smallest)
+        clusters = range(fitted.labels_.max() + 1)
+        highest = {k: branch[fitted.labels_ == k].max() for k in clusters}
+        return float(max(1, len({highest[k] if highest[k] >= 0 else -1 - k for k in clusters})))
+
+    return _count_pieces(runs, count)
+
+
+@metric(heavy=True)
+def subclusters_gmm(runs: Runs) -> Tensor:
+    """Number of components of the spherical Gaussian mixture with the least BIC, mean over classes.
+
+    From 1 to ``options.k_max``. Schwarz 1978; Fraley and Raftery 2002. Each mixture starts from the Ward clusters of
+    that number, so no random number is drawn. A third of the link distance, squared, is added to every variance:
+    blobs nearer than about the link distance gain nothing from a component of their own. Range [1, k_max]. Class
+    collapse 1; total collapse 1.
+    """
+
+    def count(points: Points) -> float:
+        tree = _tree(points, "ward", runs.options)
+        scores = {}
+        for k in range(1, min(runs.options.k_max, len(points)) + 1):
+            labels = fcluster(tree, k, "maxclust") - 1
+            scores[k] = _bic(points, labels)
+        return float(min(scores, key=scores.__getitem__))
+
+    return _count_pieces(runs, count)
+
+
+def _bic(points: Points, labels: Ids) -> float:
+    """BIC of a spherical Gaussian mixture started from clusters; the unit of ``points`` is the link distance."""
+    floor = 1 / 9
+    sizes = np.bincount(labels)
+    means = np.stack([points[labels == k].mean(0) for k in range(len(sizes))])
+    variance = np.bincount(labels, ((points - means[labels]) ** 2).mean(-1)) / sizes
+    mixture = GaussianMixture(
+        len(sizes),
+        covariance_type="spherical",
+        reg_covar=floor,
+        max_iter=300,
+        weights_init=sizes / len(points),
+        means_init=means,
+        precisions_init=1 / (variance + floor),
+    )
+    with warnings.catch_warnings():
+        # A fit that would still gain a little is a fair candidate: its BIC is that of the mixture it reached.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return float(mixture.fit(points).bic(points))
+
+
+def _count_pieces(runs: Runs, count: Callable[[Points], float]) -> Tensor:
+    found = runs.once(class_points)
+    return _mean_over_classes(runs, ((run, 1.0 if points is None else count(points)) for run, _, points in found))
+
+
+def _agreement(runs: Runs, score: Callable[[Ids, Ids], float]) -> Tensor:
+    """Mean over classes of ``score(true modes, components)``."""
+    fine = runs.fine.cpu().numpy()
+    pieces = runs.once(linkage_pieces)
+    return _mean_over_classes(runs, ((run, score(fine[run, members], labels)) for run, members, labels in pieces))
+
+
+@metric(heavy=True)
+def mode_purity(runs: Runs) -> Tensor:
+    """Purity of the single-linkage sub-clusters, mean over classes.
+
+    Share of a class's samples that are in a counted sub-cluster (see ``subclusters_linkage``) and of the mode most
+    frequent there. Samples outside the counted ones are errors, so splitting a class to dust does not make it pure.
+    Range (0, 1]. Class and total collapse: the share of the largest mode, 1 / (number of modes) if balanced. A class
+    of one mode in one piece 1.
+    """
+
+    def purity(modes: Ids, labels: Ids) -> float:
+        table = contingency_matrix(modes, labels)
+        return float(table.max(0)[_counted(labels, runs.options)].sum() / len(labels))
+
+    return _agreement(runs, purity)
+
+
+@metric(heavy=True)
+def mode_nmi(runs: Runs) -> Tensor:
+    """Normalised mutual information of a class's modes and its components, mean over classes.
+
+    Mutual information over the arithmetic mean of the two entropies. All single-linkage components take part, small
+    ones too. Range [0, 1]. Class and total collapse 0 for a class of two modes or more. A class of one mode scores 1
+    in one component and 0 in several. Dust scores above 0 here, by ``mode_ari`` it does not.
+    """
+    return _agreement(runs, lambda modes, labels: float(normalized_mutual_info_score(modes, labels)))
+
+
+@metric(heavy=True)
+def mode_ari(runs: Runs) -> Tensor:
+    """Adjusted Rand index of a class's modes and its single-linkage components, mean over classes.
+
+    Hubert and Arabie 1985. Range [-0.5, 1]: 1 if they agree, 0 on average for random components. Class and total
+    collapse 0 for a class of two modes or more. A class of one mode scores 1 in one component and 0 in several.
+    """
+    return _agreement(runs, lambda modes, labels: float(adjusted_rand_score(modes, labels)))

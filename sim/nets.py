@@ -1,0 +1,241 @@
+"""Embedding nets with a leading run axis: R nets of one shape advance in one tensor program.
+
+Every parameter has shape (R, ...); run r's initial values come from its own stream, so they don't depend on which
+other runs share the program.
+"""
+
+from __future__ import annotations
+
+import abc
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sim.errors import InvalidInput
+from sim.registry import Registry
+from sim.streams import stream
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": F.relu,
+    "gelu": F.gelu,
+    "tanh": torch.tanh,
+    "softplus": F.softplus,
+}
+
+
+class Net(nn.Module, abc.ABC):
+    """Base of the nets.
+
+    Parameters
+    ----------
+    dim : int
+        Embedding dimension m >= 1.
+    normalize : bool
+        Put embeddings on the unit sphere (L2 normalisation).
+    """
+
+    def __init__(self, *, dim: int, normalize: bool) -> None:
+        super().__init__()
+        if dim < 1:
+            raise InvalidInput("net.dim", dim, "an integer >= 1")
+        self.dim, self.normalize = dim, normalize
+
+    def forward(self, x: Tensor, index: Tensor) -> Tensor:
+        """Embed samples.
+
+        Parameters
+        ----------
+        x : Tensor, shape (R, B, ...)
+            Inputs.
+        index : Tensor, shape (R, B), int64
+            Positions of the samples in their data set (what a table of free positions looks up).
+
+        Returns
+        -------
+        Tensor, shape (R, B, m)
+        """
+        embeddings = self.embed(x, index)
+        return F.normalize(embeddings, dim=-1) if self.normalize else embeddings
+
+    @abc.abstractmethod
+    def embed(self, x: Tensor, index: Tensor) -> Tensor:
+        """Embeddings before normalisation."""
+
+
+NETS: Registry[type[Net]] = Registry("net.kind")
+
+
+def _initial(keys: Sequence[object], name: str, shape: tuple[int, ...], bound: float) -> nn.Parameter:
+    """R arrays of the shape, uniform in [-bound, bound], each from its run's own stream."""
+    drawn = [stream(key, f"init {name}").random(shape, dtype=np.float32) for key in keys]
+    return nn.Parameter(torch.from_numpy(np.stack(drawn)).mul_(2 * bound).sub_(bound))
+
+
+def _fan_in_bound(fan_in: int) -> float:
+    """He et al. (2015) for ReLU: variance 2 / fan_in."""
+    return math.sqrt(6 / fan_in)
+
+
+def _activation(name: str) -> Callable[[Tensor], Tensor]:
+    if name not in ACTIVATIONS:
+        raise InvalidInput("net.activation", name, "one of " + ", ".join(ACTIVATIONS))
+    return ACTIVATIONS[name]
+
+
+@NETS.register("mlp")
+class MLP(Net):
+    """Fully connected net: ``depth`` hidden layers of ``width``, then a linear map to R^m.
+
+    Parameters
+    ----------
+    keys : sequence of R run keys
+    shape : tuple of int
+        Shape of one input; flattened.
+    dim, normalize
+        See `Net`.
+    width, depth : int
+        Hidden units a layer (>= 1); hidden layers (>= 0).
+    activation : str
+        A name in `ACTIVATIONS`.
+    """
+
+    def __init__(
+        self,
+        keys: Sequence[object],
+        shape: tuple[int, ...],
+        *,
+        dim: int = 2,
+        normalize: bool = False,
+        width: int = 64,
+        depth: int = 2,
+        activation: str = "relu",
+    ) -> None:
+        super().__init__(dim=dim, normalize=normalize)
+        if width < 1:
+            raise InvalidInput("net.width", width, "an integer >= 1")
+        if depth < 0:
+            raise InvalidInput("net.depth", depth, "an integer >= 0")
+        self.activation = _activation(activation)
+        sizes = [math.prod(shape), *[width] * depth, dim]
+        self.weights = nn.ParameterList(
+            _initial(keys, f"weight {layer}", (fan_in, fan_out), _fan_in_bound(fan_in))
+            for layer, (fan_in, fan_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True))
+        )
+        self.biases = nn.ParameterList(nn.Parameter(torch.zeros(len(keys), 1, fan_out)) for fan_out in sizes[1:])
+
+    def embed(self, x: Tensor, index: Tensor) -> Tensor:
+        """See `Net.embed`."""
+        hidden = x.flatten(2)
+        last = len(self.weights) - 1
+        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            hidden = torch.baddbmm(bias, hidden, weight)
+            if layer < last:
+                hidden = self.activation(hidden)
+        return hidden
+
+
+@NETS.register("linear")
+class Linear(MLP):
+    """A linear map (a `MLP` without hidden layers)."""
+
+    def __init__(
+        self, keys: Sequence[object], shape: tuple[int, ...], *, dim: int = 2, normalize: bool = False
+    ) -> None:
+        super().__init__(keys, shape, dim=dim, normalize=normalize, depth=0)
+
+
+@NETS.register("conv")
+class Conv(Net):
+    """Small convolutional net for images: two 3x3 convolutions with 2x2 max-pooling, then a linear map.
+
+    The runs are groups of one grouped convolution.
+
+    Parameters
+    ----------
+    keys : sequence of R run keys
+    shape : (channels, height, width)
+        Shape of one image, at least 4 x 4 (28 x 28 for MNIST and its kin).
+    dim, normalize
+        See `Net`.
+    width : int
+        Channels of the first convolution; the second has twice as many.
+    activation : str
+        A name in `ACTIVATIONS`.
+    """
+
+    def __init__(
+        self,
+        keys: Sequence[object],
+        shape: tuple[int, ...],
+        *,
+        dim: int = 2,
+        normalize: bool = False,
+        width: int = 8,
+        activation: str = "relu",
+    ) -> None:
+        super().__init__(dim=dim, normalize=normalize)
+        if len(shape) != 3 or min(shape[1:]) < 4:
+            raise InvalidInput("x", shape, "images (channels, height >= 4, width >= 4) for net.kind = conv")
+        if width < 1:
+            raise InvalidInput("net.width", width, "an integer >= 1")
+        self.activation = _activation(activation)
+        channels = (shape[0], width, 2 * width)
+        self.kernels = nn.ParameterList(
+            _initial(keys, f"kernel {i}", (channels[i + 1], channels[i], 3, 3), _fan_in_bound(9 * channels[i]))
+            for i in range(2)
+        )
+        self.kernel_biases = nn.ParameterList(nn.Parameter(torch.zeros(len(keys), c)) for c in channels[1:])
+        features = channels[2] * (shape[1] // 4) * (shape[2] // 4)
+        self.weight = _initial(keys, "weight", (features, dim), _fan_in_bound(features))
+        self.bias = nn.Parameter(torch.zeros(len(keys), 1, dim))
+
+    def embed(self, x: Tensor, index: Tensor) -> Tensor:
+        """See `Net.embed`; ``x`` is (R, B, C, H, W)."""
+        runs, batch = x.shape[:2]
+        hidden = x.transpose(0, 1).flatten(1, 2)
+        for kernel, bias in zip(self.kernels, self.kernel_biases, strict=True):
+            hidden = F.conv2d(hidden, kernel.flatten(0, 1), bias.flatten(), padding=1, groups=runs)
+            hidden = F.max_pool2d(self.activation(hidden), 2)
+        features = hidden.view(batch, runs, -1).transpose(0, 1)
+        return torch.baddbmm(self.bias, features, self.weight)
+
+
+@NETS.register("table")
+class Table(Net):
+    """A free position for every sample: the setting of the theorems, without a net's inductive bias.
+
+    Parameters
+    ----------
+    keys : sequence of R run keys
+    shape : tuple of int
+        Not used.
+    samples : int
+        Number of samples n.
+    dim, normalize
+        See `Net`.
+    scale : float
+        Initial positions are uniform in [-scale, scale]^m.
+    """
+
+    def __init__(
+        self,
+        keys: Sequence[object],
+        shape: tuple[int, ...],
+        *,
+        samples: int,
+        dim: int = 2,
+        normalize: bool = False,
+        scale: float = 1.0,
+    ) -> None:
+        super().__init__(dim=dim, normalize=normalize)
+        if not (math.isfinite(scale) and scale > 0):
+            raise InvalidInput("net.scale", scale, "a finite number > 0")
+        self.positions = _initial(keys, "positions", (samples, dim), scale)
+
+    def embed(self, x: Tensor, index: Tensor) -> Tensor:
+        """See `Net.embed`."""
+        return self.positions.gather(1, index.unsqueeze(-1).expand(-1, -1, self.dim))

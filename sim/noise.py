@@ -1,0 +1,342 @@
+"""Label noise: transition matrices, label probabilities, and labels drawn with common random numbers.
+
+Every kind of noise comes down to one object, the label probabilities P of shape (n, t) with P[i, y] = P(Y_i = y); labels
+of different samples are independent. *Static* noise draws the labels once, *resampled* noise every time a sample is drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.optimize import brentq
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from sim.errors import InvalidInput
+from sim.generators import Sample
+from sim.registry import Registry
+from sim.streams import stream
+
+ROW_SUM_TOLERANCE = 1e-8
+
+
+def _check_keep(t: int, p: float) -> None:
+    if t < 2:
+        raise InvalidInput("t", t, "at least 2 classes (with one there is no other label to flip to)")
+    if not 0 < p <= 1:
+        raise InvalidInput("p", p, "0 < p <= 1 (p = 1 - noise is the probability of keeping the label)")
+
+
+def symmetric(t: int, p: float) -> np.ndarray:
+    """Symmetric noise: the label is kept with probability p, else any other with equal probability.
+
+    Parameters
+    ----------
+    t : int
+        Number of classes, >= 2.
+    p : float
+        Probability of keeping the label, in (0, 1].
+
+    Returns
+    -------
+    ndarray, shape (t, t), float64
+        Transition matrix: T[c, y] = P(Y = y | class c).
+
+    Raises
+    ------
+    InvalidInput
+    """
+    _check_keep(t, p)
+    matrix = np.full((t, t), (1 - p) / (t - 1))
+    np.fill_diagonal(matrix, p)
+    return matrix
+
+
+def pair_flip(t: int, p: float) -> np.ndarray:
+    """Pair-flip noise: class c keeps its label with probability p, else is labelled c + 1 (mod t). See `symmetric`."""
+    _check_keep(t, p)
+    return p * np.eye(t) + (1 - p) * np.roll(np.eye(t), 1, axis=1)
+
+
+def asymmetric(matrix: Any) -> np.ndarray:
+    """An arbitrary transition matrix, checked.
+
+    Parameters
+    ----------
+    matrix : array_like, shape (t, t)
+        Entries in [0, 1], rows summing to 1 (to 1e-8; then scaled to sum to 1).
+
+    Returns
+    -------
+    ndarray, shape (t, t), float64
+        A copy.
+
+    Raises
+    ------
+    InvalidInput
+    """
+    try:
+        checked = np.array(matrix, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InvalidInput("matrix", matrix, "a square array of numbers") from None
+    if checked.ndim != 2 or checked.shape[0] != checked.shape[1] or len(checked) < 2:
+        raise InvalidInput("matrix", checked.shape, "a square matrix with at least two rows")
+    if not np.all((checked >= 0) & (checked <= 1)):
+        raise InvalidInput("matrix", checked.tolist(), "entries in [0, 1]")
+    sums = checked.sum(1)
+    if np.abs(sums - 1).max() > ROW_SUM_TOLERANCE:
+        raise InvalidInput("matrix", sums.tolist(), "rows that sum to 1")
+    result: np.ndarray = checked / sums[:, None]
+    return result
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of noise.
+
+    Attributes
+    ----------
+    probabilities : callable
+        (sample, level, **options) -> (n, t) label probabilities.
+    transition : callable or None
+        (t, level, **options) -> (t, t) matrix T with P = T[classes], where such a matrix exists.
+    """
+
+    probabilities: Callable[..., np.ndarray]
+    transition: Callable[..., np.ndarray] | None = None
+
+
+KINDS: Registry[Kind] = Registry("noise.kind")
+
+
+def class_conditional(name: str) -> Callable[[Callable[..., np.ndarray]], Callable[..., np.ndarray]]:
+    """Decorator: enter a function (t, level, **options) -> transition matrix as a kind of noise."""
+
+    def enter(matrix: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+        def probabilities(sample: Sample, level: float, **options: Any) -> np.ndarray:
+            rows: np.ndarray = matrix(sample.t, level, **options)[sample.classes]
+            return rows
+
+        KINDS.register(name)(Kind(probabilities, matrix))
+        return matrix
+
+    return enter
+
+
+def sample_dependent(name: str) -> Callable[[Callable[..., np.ndarray]], Callable[..., np.ndarray]]:
+    """Decorator: enter a function (sample, level, **options) -> (n, t) label probabilities as a kind of noise."""
+
+    def enter(probabilities: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+        KINDS.register(name)(Kind(probabilities))
+        return probabilities
+
+    return enter
+
+
+@class_conditional("symmetric")
+def _symmetric(t: int, level: float) -> np.ndarray:
+    return symmetric(t, 1 - level)
+
+
+@class_conditional("pair_flip")
+def _pair_flip(t: int, level: float) -> np.ndarray:
+    return pair_flip(t, 1 - level)
+
+
+@class_conditional("matrix")
+def _matrix(t: int, level: float, *, matrix: Any) -> np.ndarray:
+    """(1 - level) I + level M for a given M: level 0 is clean, and labels that leave go where M sends them."""
+    destinations = asymmetric(matrix)
+    if len(destinations) != t:
+        raise InvalidInput("noise.params.matrix", destinations.shape, f"a {t} x {t} matrix, as there are {t} classes")
+    return (1 - level) * np.eye(t) + level * destinations
+
+
+@sample_dependent("instance")
+def _instance(sample: Sample, level: float, *, sharpness: float = 4.0) -> np.ndarray:
+    """Flips grow near the class boundary and go to the class of the nearest other-class sample.
+
+    A sample's flip probability is min(1, s exp(-sharpness * m)) with m = (d_other - d_own) / (d_other + d_own), where
+    d_own and d_other are the distances to the nearest other sample of its own and of another class; s makes the mean
+    over the sample equal to the level.
+    """
+    if not (np.isfinite(sharpness) and sharpness >= 0):
+        raise InvalidInput("noise.params.sharpness", sharpness, "a finite number >= 0")
+    x = sample.x.reshape(sample.n, -1)
+    own, other, destination = np.empty(sample.n), np.full(sample.n, np.inf), np.zeros(sample.n, dtype=np.int64)
+    trees = [cKDTree(x[sample.classes == c]) for c in range(sample.t)]
+    for c, tree in enumerate(trees):
+        mine = sample.classes == c
+        own[mine] = tree.query(x[mine], k=2)[0][:, 1] if mine.sum() > 1 else 0.0
+        away = tree.query(x[~mine])[0]
+        nearer = away < other[~mine]
+        rows = np.flatnonzero(~mine)[nearer]
+        other[rows], destination[rows] = away[nearer], c
+    margin = (other - own) / np.maximum(other + own, np.finfo(float).tiny)
+    shape = np.exp(-sharpness * (margin - margin.min()))
+
+    def excess(log_scale: float) -> float:
+        return float(np.minimum(1, np.exp(log_scale) * shape).mean() - level)
+
+    flip_probability = np.zeros(sample.n)
+    if level > 0:
+        widest = 2 * sharpness + 1
+        flip_probability = np.minimum(1, np.exp(brentq(excess, np.log(level) - 1, widest)) * shape)
+    probabilities = np.eye(sample.t)[sample.classes] * (1 - flip_probability)[:, None]
+    probabilities[np.arange(sample.n), destination] += flip_probability
+    return probabilities
+
+
+@sample_dependent("one_mode")
+def _one_mode(sample: Sample, level: float, *, mode: int = 0, classes: Sequence[int] | None = None) -> np.ndarray:
+    """Symmetric noise in one mode of each class only; all other modes keep their labels.
+
+    ``mode`` counts within each class, in the order of mode ids; ``classes`` limits the noise to some classes.
+    """
+    hit = np.zeros(sample.n, dtype=bool)
+    for c in range(sample.t) if classes is None else classes:
+        if not 0 <= c < sample.t:
+            raise InvalidInput("noise.params.classes", c, f"classes from 0 to {sample.t - 1}")
+        modes = np.unique(sample.modes[sample.classes == c])
+        if not 0 <= mode < len(modes):
+            raise InvalidInput("noise.params.mode", mode, f"0 to {len(modes) - 1}, the modes of class {c}")
+        hit |= sample.modes == modes[mode]
+    clean, noisy = np.eye(sample.t)[sample.classes], symmetric(sample.t, 1 - level)[sample.classes]
+    return np.where(hit[:, None], noisy, clean)
+
+
+def check(kind: str, level: float) -> Kind:
+    """The kind of noise, after checking name and level.
+
+    Raises
+    ------
+    InvalidInput
+        For an unknown kind or a level outside [0, 1).
+    """
+    if not 0 <= level < 1:
+        raise InvalidInput("noise", level, "0 <= noise < 1")
+    return KINDS[kind]
+
+
+def _options(call: Callable[[], np.ndarray], options: dict[str, Any]) -> np.ndarray:
+    try:
+        return call()
+    except TypeError as error:
+        raise InvalidInput("noise.params", options, f"what the kind of noise takes ({error})") from None
+
+
+def label_probabilities(kind: str, level: float, sample: Sample, **options: Any) -> np.ndarray:
+    """Probabilities of the labels of each sample.
+
+    Parameters
+    ----------
+    kind : str
+        A name in `KINDS`.
+    level : float
+        Noise level in [0, 1): probability that a label isn't kept (``symmetric``, ``pair_flip``), weight of the given
+        matrix (``matrix``), mean flip probability (``instance``), flip probability in the chosen mode (``one_mode``).
+    sample : Sample
+    **options
+        What the kind takes.
+
+    Returns
+    -------
+    ndarray, shape (n, t), float64
+        Rows sum to 1.
+
+    Raises
+    ------
+    InvalidInput
+    """
+    found = check(kind, level)
+    return _options(lambda: found.probabilities(sample, level, **options), options)
+
+
+def transition(kind: str, t: int, level: float, **options: Any) -> np.ndarray:
+    """The transition matrix of a class-conditional kind of noise, shape (t, t), float64.
+
+    Raises
+    ------
+    InvalidInput
+        If the kind has none: its labels depend on the sample, not on the class alone.
+    """
+    matrix = check(kind, level).transition
+    if matrix is None:
+        have = ", ".join(k for k in KINDS if KINDS[k].transition is not None)
+        raise InvalidInput("noise.kind", kind, f"one of {have}; {kind} noise has label probabilities, but no matrix")
+    return _options(lambda: matrix(t, level, **options), options)
+
+
+def flip(probabilities: Tensor, classes: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    """Draw labels from uniforms.
+
+    A sample keeps its label while u >= P(not kept) and otherwise takes another one by v. With u and v fixed, raising the
+    noise level flips labels monotonically and reversibly (common random numbers).
+
+    Parameters
+    ----------
+    probabilities : Tensor, shape (..., t)
+    classes : Tensor, shape (...), int64
+    u, v : Tensor, shape (...), in [0, 1)
+
+    Returns
+    -------
+    Tensor, shape (...), int64
+    """
+    own = classes.unsqueeze(-1)
+    others = probabilities.scatter(-1, own, 0.0)
+    cumulative = others.cumsum(-1)
+    total = cumulative[..., -1:]
+    target = v.unsqueeze(-1) * total
+    # Rounding may put the target on the total: the last label with any probability is then meant.
+    place = torch.minimum((cumulative <= target).sum(-1), (cumulative < total).sum(-1))
+    return torch.where(u < total.squeeze(-1), place, classes)
+
+
+def static_labels(probabilities: np.ndarray, classes: np.ndarray, *, seed: object, exact: bool = False) -> np.ndarray:
+    """Labels drawn once, as in a real data set.
+
+    Parameters
+    ----------
+    probabilities : ndarray, shape (n, t)
+    classes : ndarray, shape (n,), int64
+    seed : object
+        Run key, see `sim.streams.stream`.
+    exact : bool
+        Flip exact counts: with class-conditional noise, round(flip probability * n_c) samples of each class of size n_c
+        (halves round up), rather than each sample on its own.
+
+    Returns
+    -------
+    ndarray, shape (n,), int64
+    """
+    u, v = stream(seed, "static labels").random((2, len(classes)))
+    if exact:
+        for c in np.unique(classes):
+            rows = np.flatnonzero(classes == c)
+            ranks = np.argsort(np.argsort(u[rows]))
+            # Half a rank keeps the threshold away from the grid, so that rounding errors can't move a sample over it.
+            u[rows] = (ranks + 0.5 - 1e-9) / len(rows)
+    labels = flip(*(torch.from_numpy(np.asarray(a)) for a in (probabilities, classes, u, v)))
+    return labels.numpy()
+
+
+def empirical_transition(classes: np.ndarray, labels: np.ndarray, t: int) -> np.ndarray:
+    """Share of each label among the samples of each class, shape (t, t), rows summing to 1.
+
+    Raises
+    ------
+    InvalidInput
+        If a class has no sample.
+    """
+    counts = np.zeros((t, t))
+    np.add.at(counts, (classes, labels), 1)
+    sizes = counts.sum(1)
+    if (sizes == 0).any():
+        raise InvalidInput("classes", f"no sample of class {int(sizes.argmin())}", "at least one sample of each class")
+    shares: np.ndarray = counts / sizes[:, None]
+    return shares

@@ -1,0 +1,115 @@
+"""Samplers: positives, negatives and batches, each a registered policy."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sim import distances
+from sim.errors import InvalidInput
+from sim.samplers import negatives as _negatives  # noqa: F401  (fills the registry)
+from sim.samplers import positives as _positives  # noqa: F401  (fills the registry)
+from sim.samplers.draws import Draws, RunDraws, TorchDraws, as_draws
+from sim.samplers.policies import NEGATIVES, POSITIVES, Batch
+from sim.samplers.tuples import Chosen, Tuples, active_counts, gather_tuples
+
+__all__ = [
+    "NEGATIVES",
+    "POSITIVES",
+    "Batch",
+    "Chosen",
+    "Draws",
+    "RunDraws",
+    "TorchDraws",
+    "Tuples",
+    "active_counts",
+    "as_draws",
+    "check_pair",
+    "choose",
+    "select",
+]
+
+
+def check_pair(positive: str, negative: str) -> None:
+    """Refuse unknown policies and pairs that don't make sense.
+
+    Raises
+    ------
+    InvalidInput
+        For an unknown name; when both sides are semi-hard (each waits for the other's choice); when a semi-hard
+        positive has no single negative to be nearer than.
+    """
+    pos, neg = POSITIVES[positive], NEGATIVES[negative]
+    if pos.reads_other_side and (neg.reads_other_side or not neg.single):
+        allowed = [n for n in NEGATIVES if NEGATIVES[n].single and not NEGATIVES[n].reads_other_side]
+        raise InvalidInput("negative", negative, f"one of {', '.join(allowed)} with positive={positive!r}")
+
+
+def choose(batch: Batch, positive: str, negative: str) -> tuple[Chosen, Chosen]:
+    """Choose positives and negatives, the side that reads the other one last.
+
+    Where that side finds nothing, what it was to stand beside is dropped too: half a tuple is no choice of its own.
+    """
+    pos, neg = POSITIVES[positive], NEGATIVES[negative]
+    if pos.reads_other_side:
+        negatives = neg.choose(batch, None)
+        assert negatives.index is not None
+        d_an = batch.distances.gather(2, negatives.index.squeeze(-1)).squeeze(-1)
+        positives = pos.choose(batch, d_an)
+        return positives, Chosen(negatives.index, negatives.mask & positives.mask.unsqueeze(-1))
+    positives = pos.choose(batch, None)
+    d_ap = batch.distances if positives.index is None else batch.distances.gather(2, positives.index)
+    negatives = neg.choose(batch, d_ap)
+    if neg.reads_other_side:
+        positives = Chosen(positives.index, positives.mask & negatives.mask.any(-1))
+    return positives, negatives
+
+
+def select(
+    embeddings: Tensor,
+    labels: Tensor,
+    *,
+    positive: str,
+    negative: str,
+    generator: torch.Generator | Draws | None = None,
+    alpha: Tensor | None = None,
+    squared: bool = False,
+) -> Tuples:
+    """The tuples of R batches under a positive and a negative policy.
+
+    Parameters
+    ----------
+    embeddings : Tensor, shape (R, B, m)
+    labels : Tensor, shape (R, B), int64
+    positive, negative : str
+        Names of policies, see `POSITIVES` and `NEGATIVES`.
+    generator : torch.Generator or Draws, optional
+        Needed by the random policies.
+    alpha : Tensor, shape (R,), optional
+        The margin; needed by ``semihard_all``.
+    squared : bool
+        Give squared distances (policies choose by rank, except that `semihard_all`'s window is then squared too).
+
+    Raises
+    ------
+    InvalidInput
+        See `check_pair`; also if shapes don't agree or a random policy has no generator.
+    """
+    if embeddings.dim() != 3 or labels.shape != embeddings.shape[:2]:
+        raise InvalidInput("labels", tuple(labels.shape), f"(R, B) of embeddings (R, B, m) {tuple(embeddings.shape)}")
+    check_pair(positive, negative)
+    # With single choices on both sides only 2B distances need a gradient, not B^2.
+    keeps_all = not (POSITIVES[positive].single and NEGATIVES[negative].single)
+    matrix = distances.pairwise(embeddings if keeps_all else embeddings.detach())
+    with torch.no_grad():
+        same = labels.unsqueeze(2) == labels.unsqueeze(1)
+        other = ~same
+        same = same & ~torch.eye(labels.shape[1], dtype=torch.bool, device=labels.device)
+        batch = Batch(matrix.detach(), same, other, embeddings.shape[-1], as_draws(generator))
+        positives, negatives = choose(batch, positive, negative)
+    window = None
+    if NEGATIVES[negative].windowed:
+        if alpha is None:
+            raise InvalidInput("alpha", None, f"a margin, as negative={negative!r} is limited by it")
+        window = alpha
+    return gather_tuples(embeddings, matrix if keeps_all else None, positives, negatives, window, squared)

@@ -1,0 +1,122 @@
+"""Which samples make up a batch: uniform, or class-balanced P x K; always distinct samples.
+
+Batches of R runs and many steps are drawn at once. A run's batches depend on its own uniforms only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sim.errors import InvalidInput
+from sim.streams import stream
+
+
+def distinct(uniforms: Tensor, available: Tensor) -> Tensor:
+    """K distinct numbers out of 0..available-1, uniformly, from K uniforms.
+
+    The k-th draw picks among the available - k numbers left; stepping over the earlier picks in increasing order turns
+    its rank into the number itself. No array of the size of the data set is built.
+
+    Parameters
+    ----------
+    uniforms : Tensor, shape (..., K), float64, in [0, 1)
+    available : Tensor, broadcastable to (...), int64, >= K
+
+    Returns
+    -------
+    Tensor, shape (..., K), int64
+    """
+    slots = uniforms.shape[-1]
+    picks: list[Tensor] = []
+    ordered = torch.empty(*uniforms.shape[:-1], 0, dtype=torch.int64, device=uniforms.device)
+    for k in range(slots):
+        left = available - k
+        pick = torch.minimum((uniforms[..., k] * left).long(), left - 1)
+        for earlier in range(k):
+            pick = pick + (pick >= ordered[..., earlier])
+        picks.append(pick)
+        ordered = torch.cat([ordered, pick.unsqueeze(-1)], -1).sort(-1).values
+    return torch.stack(picks, -1)
+
+
+class Batches:
+    """Batches for R runs.
+
+    Parameters
+    ----------
+    keys : sequence of R run keys
+    groups : sequence of R int64 arrays (n_r,)
+        What batches are balanced over: the labels a practitioner's sampler sees, 0..t-1.
+    classes : int
+        P, classes in a batch; 0 for uniform batches.
+    per_class : int
+        K, samples a class in a balanced batch; the batch size in a uniform one.
+    block : int
+        Steps drawn ahead at once; changes speed only.
+
+    Raises
+    ------
+    InvalidInput
+        If there are fewer than P classes, or a class (or the data set) has fewer than K samples.
+    """
+
+    def __init__(
+        self, keys: Sequence[object], groups: Sequence[np.ndarray], *, classes: int, per_class: int, block: int = 64
+    ) -> None:
+        self.classes, self.per_class, self.block = classes, per_class, block
+        self._streams = [stream(key, "batches") for key in keys]
+        if not classes:
+            groups = [np.zeros_like(g) for g in groups]
+        present = max(int(g.max()) + 1 for g in groups)
+        sizes = np.stack([np.bincount(g, minlength=present) for g in groups])
+        if classes > present:
+            raise InvalidInput("batch.classes", classes, f"at most {present}, the number of classes")
+        if per_class > sizes.min():
+            run, label = np.unravel_index(sizes.argmin(), sizes.shape)
+            what = f"class {label}" if classes else "the data set"
+            raise InvalidInput(
+                "batch.per_class" if classes else "batch.size",
+                per_class,
+                f"at most {sizes.min()}, the samples that {what} has in run {keys[run]}",
+            )
+        longest = max(len(g) for g in groups)
+        members = np.zeros((len(groups), longest), dtype=np.int64)
+        for row, g in zip(members, groups, strict=True):
+            row[: len(g)] = np.argsort(g, kind="stable")
+        self._members = torch.from_numpy(members)
+        self._sizes = torch.from_numpy(sizes)
+        self._starts = torch.from_numpy(np.cumsum(sizes, axis=1) - sizes)
+        self._ahead = torch.empty(0, len(groups), self.size, dtype=torch.int64)
+        self._used = 0
+
+    @property
+    def size(self) -> int:
+        """B, samples in a batch."""
+        return max(self.classes, 1) * self.per_class
+
+    def next(self) -> Tensor:
+        """The next batch of every run: positions (R, B), int64; class by class in balanced batches."""
+        if self._used == len(self._ahead):
+            self._ahead, self._used = self._draw(), 0
+        self._used += 1
+        return self._ahead[self._used - 1]
+
+    def _draw(self) -> Tensor:
+        per_step = self.classes + self.size
+        drawn = np.stack([s.random((self.block, per_step)) for s in self._streams], axis=1)
+        uniforms = torch.from_numpy(drawn)
+        runs, present = self._sizes.shape
+        if self.classes:
+            labels = distinct(uniforms[..., : self.classes], torch.tensor(present))
+        else:
+            labels = torch.zeros(self.block, runs, 1, dtype=torch.int64)
+        sizes = self._sizes.expand(self.block, -1, -1).gather(-1, labels)
+        starts = self._starts.expand(self.block, -1, -1).gather(-1, labels)
+        shape = (self.block, runs, max(self.classes, 1), self.per_class)
+        within = distinct(uniforms[..., self.classes :].reshape(shape), sizes)
+        places = (starts.unsqueeze(-1) + within).flatten(2)
+        return self._members.expand(self.block, -1, -1).gather(-1, places)

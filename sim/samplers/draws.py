@@ -1,0 +1,71 @@
+"""Where samplers get their random numbers: one uniform per anchor (or per anchor and slot), from a named purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sim.errors import InvalidInput
+from sim.streams import stream
+
+
+class Draws(Protocol):
+    """A source of uniforms in [0, 1)."""
+
+    def uniform(self, purpose: str, like: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """Uniforms of ``shape`` = (R, ...) with ``like``'s device and dtype."""
+
+
+class TorchDraws:
+    """Uniforms from one ``torch.Generator`` for all runs."""
+
+    def __init__(self, generator: torch.Generator) -> None:
+        self.generator = generator
+
+    def uniform(self, purpose: str, like: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """See `Draws`."""
+        drawn = torch.rand(shape, generator=self.generator, device=self.generator.device, dtype=like.dtype)
+        return drawn.to(like.device)
+
+
+class RunDraws:
+    """Uniforms for R runs, each from its own streams, drawn in blocks of calls.
+
+    Run r's numbers depend on ``keys[r]``, the purpose and how many calls of that purpose went before, never on the
+    other runs.
+
+    Parameters
+    ----------
+    keys : sequence of R objects
+        Run keys, see `sim.streams.stream`.
+    block : int
+        Calls drawn ahead at once; changes speed only.
+    """
+
+    def __init__(self, keys: Sequence[object], block: int = 64) -> None:
+        self.keys, self.block = list(keys), block
+        self._streams: dict[str, list[np.random.Generator]] = {}
+        self._ahead: dict[str, tuple[Tensor, int]] = {}
+
+    def uniform(self, purpose: str, like: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """See `Draws`; ``shape[0]`` must be R, and a purpose keeps its shape over all calls."""
+        ahead, used = self._ahead.get(purpose, (None, 0))
+        if ahead is None or used == len(ahead):
+            ahead, used = self._draw(purpose, (self.block, *shape[1:])).to(like.device), 0
+        if tuple(ahead.shape[1:]) != tuple(shape):
+            raise InvalidInput(f"shape of {purpose!r} draws", shape, f"{tuple(ahead.shape[1:])}, as in earlier calls")
+        self._ahead[purpose] = (ahead, used + 1)
+        return ahead[used].to(like.dtype)
+
+    def _draw(self, purpose: str, shape: tuple[int, ...]) -> Tensor:
+        streams = self._streams.setdefault(purpose, [stream(key, purpose) for key in self.keys])
+        return torch.from_numpy(np.stack([s.random(shape, dtype=np.float32) for s in streams], axis=1))
+
+
+def as_draws(generator: torch.Generator | Draws | None) -> Draws | None:
+    """Wrap a ``torch.Generator``; pass anything else through."""
+    return TorchDraws(generator) if isinstance(generator, torch.Generator) else generator

@@ -1,0 +1,83 @@
+"""Negative policies: which other-label samples of the batch stand as an anchor's negatives."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sim.samplers.policies import NEGATIVES, Batch, Policy, draw, farthest, nearest
+from sim.samplers.tuples import Chosen
+
+DISTANCE_FLOOR = 0.5
+DISTANCE_CUTOFF = 1.4
+
+
+def _one_each(chosen: Chosen) -> Chosen:
+    """(R, B, P) choices as one negative for each (anchor, positive): (R, B, P, 1)."""
+    assert chosen.index is not None
+    return Chosen(chosen.index.unsqueeze(-1), chosen.mask.unsqueeze(-1))
+
+
+def _slots(d_ap: Tensor | None) -> int:
+    return 1 if d_ap is None else d_ap.shape[2]
+
+
+def every(batch: Batch, _: Tensor | None) -> Chosen:
+    """All other-label samples."""
+    return Chosen(None, batch.other.unsqueeze(2))
+
+
+def random(batch: Batch, d_ap: Tensor | None) -> Chosen:
+    """One other-label sample for each (anchor, positive), uniformly."""
+    return _one_each(draw(batch.other.to(batch.distances.dtype), batch.uniform("negative", _slots(d_ap))))
+
+
+def easy(batch: Batch, _: Tensor | None) -> Chosen:
+    """The farthest other-label sample."""
+    return _one_each(farthest(batch.distances, batch.other))
+
+
+def hard(batch: Batch, _: Tensor | None) -> Chosen:
+    """The nearest other-label sample (batch-hard, Hermans et al. 2017)."""
+    return _one_each(nearest(batch.distances, batch.other))
+
+
+def semihard(batch: Batch, d_ap: Tensor | None) -> Chosen:
+    """The nearest other-label sample strictly farther than the positive; none: the (anchor, positive) is dropped.
+
+    FaceNet (Schroff et al. 2015), as in pytorch-metric-learning's ``BatchEasyHardMiner``. What that library's
+    ``TripletMarginMiner`` calls semi-hard is `semihard_all`.
+    """
+    assert d_ap is not None
+    if d_ap.shape[2] == 1:
+        return _one_each(nearest(batch.distances, batch.other & (batch.distances > d_ap)))
+    ordered, order = batch.distances.masked_fill(~batch.other, torch.inf).sort(-1)
+    place = torch.searchsorted(ordered, d_ap, right=True)
+    found = place < batch.other.sum(-1, keepdim=True)
+    return _one_each(Chosen(order.gather(-1, place.clamp_max(order.shape[-1] - 1)), found))
+
+
+def distance_weighted(batch: Batch, d_ap: Tensor | None) -> Chosen:
+    """One other-label sample for each (anchor, positive), drawn against the density of distances on the sphere.
+
+    log w = (2 - m) log D - (m - 3)/2 log(1 - D^2/4) with D >= 0.5, D < 1.4 only (Wu et al. 2017, eq. 4); an anchor
+    whose negatives all lie beyond 1.4 draws uniformly, as in the authors' code. Defined for embeddings of norm 1.
+    """
+    distance = batch.distances.clamp_min(DISTANCE_FLOOR)
+    near = batch.other & (distance < DISTANCE_CUTOFF)
+    inside = distance.clamp_max(DISTANCE_CUTOFF)
+    log_weight = (2.0 - batch.dim) * inside.log() - (batch.dim - 3.0) / 2 * (1 - inside.square() / 4).log()
+    # A maximum over each anchor's own candidates: a global one lets a single near pair underflow every other row.
+    log_weight = log_weight.masked_fill(~near, -torch.inf)
+    weight = (log_weight - log_weight.amax(-1, keepdim=True)).exp()
+    weight = torch.where(near.any(-1, keepdim=True), weight, batch.other.to(weight.dtype))
+    return _one_each(draw(weight, batch.uniform("negative", _slots(d_ap))))
+
+
+NEGATIVES.register("all")(Policy(every, single=False))
+NEGATIVES.register("random")(Policy(random, random=True))
+NEGATIVES.register("easy")(Policy(easy))
+NEGATIVES.register("semihard")(Policy(semihard, reads_other_side=True))
+NEGATIVES.register("semihard_all")(Policy(every, single=False, windowed=True))
+NEGATIVES.register("hard")(Policy(hard))
+NEGATIVES.register("distance_weighted")(Policy(distance_weighted, random=True))

@@ -1,0 +1,110 @@
+"""What positive and negative policies share: the view of a batch that they choose from, and how they choose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sim.errors import InvalidInput
+from sim.registry import Registry
+from sim.samplers.draws import Draws
+from sim.samplers.tuples import Chosen
+
+
+@dataclass(frozen=True)
+class Batch:
+    """R batches as a policy sees them; nothing here carries a gradient.
+
+    Attributes
+    ----------
+    distances : Tensor, shape (R, B, B)
+    same : Tensor, bool, shape (R, B, B)
+        Same label, self excluded by position.
+    other : Tensor, bool, shape (R, B, B)
+        Different label.
+    dim : int
+        Embedding dimension m.
+    draws : Draws or None
+        Where random policies get their numbers.
+    """
+
+    distances: Tensor
+    same: Tensor
+    other: Tensor
+    dim: int
+    draws: Draws | None
+
+    def uniform(self, purpose: str, slots: int) -> Tensor:
+        """Uniforms (R, B, slots) of the purpose's own stream."""
+        if self.draws is None:
+            raise InvalidInput("generator", None, f"a torch.Generator or Draws, as {purpose} sampling is random")
+        return self.draws.uniform(purpose, self.distances, (*self.distances.shape[:2], slots))
+
+
+PositivePolicy = Callable[[Batch, Tensor | None], Chosen]
+"""(batch, distance of the anchor's negative (R, B) if `needs_negative`) -> positives."""
+NegativePolicy = Callable[[Batch, Tensor | None], Chosen]
+"""(batch, distances of the anchor's positives (R, B, P) if `needs_positive`) -> negatives."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A registered policy.
+
+    Attributes
+    ----------
+    choose : callable
+        A `PositivePolicy` or `NegativePolicy`.
+    reads_other_side : bool
+        It chooses by the distance of the other side's choice (semi-hard policies), which is therefore chosen first.
+    single : bool
+        It chooses one sample an anchor (or an anchor and positive) rather than keeping all.
+    windowed : bool
+        Its triplets are limited to 0 < d_an - d_ap <= alpha (all semi-hard triplets).
+    random : bool
+        It draws numbers.
+    """
+
+    choose: Callable[[Batch, Tensor | None], Chosen]
+    reads_other_side: bool = False
+    single: bool = True
+    windowed: bool = False
+    random: bool = False
+
+
+POSITIVES: Registry[Policy] = Registry("positive")
+NEGATIVES: Registry[Policy] = Registry("negative")
+
+
+def nearest(distances: Tensor, mask: Tensor) -> Chosen:
+    """The nearest masked sample of each row; ties go to the lowest position. Shapes (..., B) -> index (..., 1)."""
+    return Chosen(distances.masked_fill(~mask, torch.inf).argmin(-1, keepdim=True), mask.any(-1, keepdim=True))
+
+
+def farthest(distances: Tensor, mask: Tensor) -> Chosen:
+    """The farthest masked sample of each row; ties go to the lowest position. Shapes (..., B) -> index (..., 1)."""
+    return Chosen(distances.masked_fill(~mask, -torch.inf).argmax(-1, keepdim=True), mask.any(-1, keepdim=True))
+
+
+def draw(weights: Tensor, uniforms: Tensor) -> Chosen:
+    """Draw columns with probability proportional to weight, by inverting each row's cumulative sum.
+
+    Parameters
+    ----------
+    weights : Tensor, shape (R, B, C), >= 0
+    uniforms : Tensor, shape (R, B, S), in [0, 1)
+
+    Returns
+    -------
+    Chosen
+        index and mask (R, B, S); a row of zeros gives no choice.
+    """
+    cumulative = weights.cumsum(-1)
+    total = cumulative[..., -1:]
+    index = torch.searchsorted(cumulative, uniforms * total, right=True)
+    # u * total can round up to total itself: the last column with weight is then meant.
+    last = (cumulative < total).sum(-1, keepdim=True)
+    return Chosen(torch.minimum(index, last), (total > 0).expand_as(index))

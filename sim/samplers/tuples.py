@@ -1,0 +1,146 @@
+"""Tuples of a batch in factorised form: which positives and which negatives stand beside each anchor.
+
+A loss never sees a dense (anchor, positive, negative) array. Positives are P slots an anchor, negatives N slots an
+anchor (or an anchor and positive); P and N are 1 for policies that choose and B for those that keep all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sim import distances
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What a policy chose for each anchor.
+
+    Attributes
+    ----------
+    index : Tensor, int64, or None
+        Batch positions: (R, B, P) for positives; (R, B, P or 1, N) for negatives. None: slot s is batch position s.
+    mask : Tensor, bool
+        Which slots hold a choice; of ``index``'s shape ((R, B, B) or (R, B, 1, B) where ``index`` is None).
+    """
+
+    index: Tensor | None
+    mask: Tensor
+
+
+@dataclass(frozen=True)
+class Tuples:
+    """The tuples of R batches with differentiable distances.
+
+    Attributes
+    ----------
+    d_ap : Tensor, shape (R, B, P)
+        Anchor-positive distances.
+    d_an : Tensor, shape (R, B, P or 1, N)
+        Anchor-negative distances.
+    pos_mask : Tensor, bool, shape of ``d_ap``
+    neg_mask : Tensor, bool, shape of ``d_an``
+    window : Tensor, shape (R,), or None
+        If given, only triplets with 0 < d_an - d_ap <= window count (all semi-hard triplets).
+    """
+
+    d_ap: Tensor
+    d_an: Tensor
+    pos_mask: Tensor
+    neg_mask: Tensor
+    window: Tensor | None = None
+
+    @property
+    def all_pairs(self) -> bool:
+        """Whether every positive meets every negative of its anchor (P = N = B): the case that must not be expanded."""
+        return self.d_ap.shape[2] > 1 and self.d_an.shape[2] == 1 and self.d_an.shape[3] > 1
+
+    def triplet_mask(self) -> Tensor:
+        """Bool mask (R, B, P, N) of the triplets; not for `all_pairs`."""
+        mask = self.pos_mask.unsqueeze(-1) & self.neg_mask
+        if self.window is not None:
+            gap = self.d_an - self.d_ap.unsqueeze(-1)
+            mask = mask & (gap > 0) & (gap <= self.window.view(-1, 1, 1, 1))
+        return mask
+
+    def triplet_counts(self) -> tuple[Tensor, Tensor]:
+        """In how many triplets each positive slot and each negative slot stands; shapes of ``d_ap`` and ``d_an``."""
+        if self.all_pairs and self.window is not None:
+            within = active_counts(self, self.window, inclusive=True)
+            not_above = active_counts(self, torch.zeros_like(self.window), inclusive=True)
+            return within[0] - not_above[0], within[1] - not_above[1]
+        if self.all_pairs:
+            per_positive = self.pos_mask * self.neg_mask.sum(-1)
+            return per_positive, self.neg_mask * self.pos_mask.sum(2)[..., None, None]
+        mask = self.triplet_mask()
+        per_negative = mask.sum(2, keepdim=True) if self.d_an.shape[2] == 1 else mask
+        return mask.sum(-1), per_negative.long()
+
+
+def gather_tuples(
+    embeddings: Tensor,
+    matrix: Tensor | None,
+    positives: Chosen,
+    negatives: Chosen,
+    window: Tensor | None = None,
+    squared: bool = False,
+) -> Tuples:
+    """Differentiable distances of chosen tuples.
+
+    Parameters
+    ----------
+    embeddings : Tensor, shape (R, B, m)
+    matrix : Tensor, shape (R, B, B), or None
+        All distances, differentiable, where they are needed anyway; without them only the chosen ones are computed.
+    positives, negatives : Chosen
+    window : Tensor, shape (R,), or None
+        See `Tuples`.
+    squared : bool
+        Give squared distances.
+    """
+    runs, batch, _ = embeddings.shape
+
+    def of(index: Tensor | None) -> Tensor:
+        if index is None:
+            assert matrix is not None
+            return matrix
+        flat = index.reshape(runs, batch, -1)
+        columns = distances.to_columns(embeddings, flat) if matrix is None else matrix.gather(2, flat)
+        return columns.view(index.shape)
+
+    d_ap = of(positives.index)
+    d_an = of(negatives.index)
+    if negatives.index is None:
+        d_an = d_an.unsqueeze(2)
+    if squared:
+        d_ap, d_an = d_ap.square(), d_an.square()
+    return Tuples(d_ap, d_an, positives.mask, negatives.mask, window)
+
+
+def active_counts(tuples: Tuples, alpha: Tensor, *, inclusive: bool = False) -> tuple[Tensor, Tensor]:
+    """For all pairs: how many triplets with d_ap + alpha > d_an each positive and each negative stands in.
+
+    Sorting each row once replaces the B^3 comparisons by B^2 log B. Both counts compare the same rounded numbers
+    (d_ap + alpha against d_an), so they always agree on which triplets are active, ties included.
+
+    Parameters
+    ----------
+    tuples : Tuples with `all_pairs`; ``window`` is ignored.
+    alpha : Tensor, shape (R,)
+    inclusive : bool
+        Count d_ap + alpha >= d_an instead.
+
+    Returns
+    -------
+    (Tensor, Tensor)
+        int64 counts, shapes (R, B, B) and (R, B, 1, B); 0 where masked.
+    """
+    reach = (tuples.d_ap.detach() + alpha.view(-1, 1, 1)).masked_fill(~tuples.pos_mask, torch.inf)
+    negatives = tuples.d_an.detach().squeeze(2).masked_fill(~tuples.neg_mask.squeeze(2), torch.inf)
+    within_reach = torch.searchsorted(negatives.sort(-1).values, reach, right=inclusive)
+    out_of_reach = torch.searchsorted(reach.sort(-1).values, negatives, right=not inclusive)
+    of_positive = within_reach * tuples.pos_mask
+    of_negative = (tuples.pos_mask.sum(-1, keepdim=True) - out_of_reach).unsqueeze(2) * tuples.neg_mask
+    return of_positive, of_negative

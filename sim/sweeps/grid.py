@@ -1,0 +1,40 @@
+"""From axes to runs."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sim.config import RunConfig, dotted, parse
+
+
+def grid(base: Mapping[str, Any], axes: Mapping[str, Sequence[Any]]) -> list[RunConfig]:
+    """Every combination of the axes on top of a base.
+
+    Parameters
+    ----------
+    base : mapping from dotted fields to values
+        ``{"steps": 1000, "noise.mode": "static"}``; what isn't named keeps its default.
+    axes : mapping from dotted fields to lists of values
+        ``{"noise.level": [0, 0.1], "seed": range(10)}``; a field of several comma-separated names takes tuples, so that
+        they change together: ``{"loss.name,loss.params.alpha": [("triplet", 0.2), ("contrastive", 1.0)]}``.
+
+    Returns
+    -------
+    list of RunConfig
+        Checked; the last axis varies fastest.
+
+    Raises
+    ------
+    InvalidInput
+        Naming the field.
+    """
+    configs = []
+    for combination in itertools.product(*axes.values()):
+        assignments = dict(base)
+        for names, value in zip(axes, combination, strict=True):
+            fields = names.split(",")
+            assignments.update(zip(fields, value if len(fields) > 1 else (value,), strict=True))
+        configs.append(parse(RunConfig, dotted(assignments)).check())
+    return configs

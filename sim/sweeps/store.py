@@ -1,0 +1,173 @@
+"""Results on disk: one folder with an SQLite index and one array file a run that keeps arrays.
+
+A run is stored in one transaction after its arrays, each written beside its final place and renamed: a process killed at
+any moment leaves either the whole run or none of it. SQLite's write-ahead log lets several processes use one store.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import sqlite3
+import tempfile
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sim.config import RunConfig
+from sim.errors import InvalidInput
+from sim.training import RunResult
+
+INDEX = "index.sqlite"
+TABLES = """
+CREATE TABLE IF NOT EXISTS runs (
+    key TEXT PRIMARY KEY, config TEXT NOT NULL, status TEXT NOT NULL, diverged_at INTEGER, seconds REAL, finished TEXT
+);
+CREATE TABLE IF NOT EXISTS rows (
+    key TEXT NOT NULL REFERENCES runs(key), step INTEGER NOT NULL, split TEXT NOT NULL, metrics TEXT NOT NULL,
+    PRIMARY KEY (key, step, split)
+);
+"""
+
+
+def writable_folder(folder: str | os.PathLike[str], field: str = "out") -> Path:
+    """The folder as a path, made if need be.
+
+    Raises
+    ------
+    InvalidInput
+        If it can't be made or written to.
+    """
+    path = Path(folder)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise InvalidInput(field, str(folder), f"a folder that can be written ({error.strerror})") from None
+    return path
+
+
+class Store:
+    """A results folder.
+
+    Parameters
+    ----------
+    folder : path
+        Made if it doesn't exist.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = writable_folder(folder)
+        with closing(self._connect()) as db, db:
+            db.executescript(TABLES)
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self.folder / INDEX, timeout=60)
+        db.execute("PRAGMA journal_mode=WAL")
+        return db
+
+    def finished(self, keys: Iterable[str]) -> set[str]:
+        """Which of the runs are in the store."""
+        with closing(self._connect()) as db:
+            return {key for key in keys if db.execute("SELECT 1 FROM runs WHERE key = ?", (key,)).fetchone()}
+
+    def add(self, results: Sequence[RunResult], seconds: float) -> None:
+        """Store runs that were trained together in ``seconds``; runs already there stay as they are."""
+        for result in results:
+            if result.arrays:
+                self._write_arrays(result.config.key(), result.arrays)
+        now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+        with closing(self._connect()) as db, db:
+            for result in results:
+                key = result.config.key()
+                added = db.execute(
+                    "INSERT OR IGNORE INTO runs VALUES (?, ?, ?, ?, ?, ?)",
+                    (key, result.config.model_dump_json(), result.status, result.diverged_at, seconds / len(results), now),
+                )
+                if added.rowcount:
+                    db.executemany(
+                        "INSERT INTO rows VALUES (?, ?, ?, ?)",
+                        [(key, row["step"], row["split"], _metrics_json(row)) for row in result.rows],
+                    )
+
+    def _array_file(self, key: str) -> Path:
+        return self.folder / "arrays" / key[:2] / f"{key}.npz"
+
+    def _write_arrays(self, key: str, arrays: dict[str, np.ndarray]) -> None:
+        place = self._array_file(key)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        handle, beside = tempfile.mkstemp(dir=place.parent, suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                np.savez(file, **arrays)  # type: ignore[arg-type]
+            os.replace(beside, place)
+        except BaseException:
+            Path(beside).unlink(missing_ok=True)
+            raise
+
+    def arrays(self, config: RunConfig) -> dict[str, np.ndarray]:
+        """The arrays of a stored run.
+
+        Raises
+        ------
+        InvalidInput
+            If the run isn't there or keeps none.
+        """
+        place = self._array_file(config.key())
+        if not place.exists():
+            raise InvalidInput("run", config.key(), "a stored run with save_embeddings = true")
+        with np.load(place) as file:
+            return dict(file)
+
+    def load(self, configs: Iterable[RunConfig] | None = None) -> pd.DataFrame:
+        """Results as a tidy table: one row a run, checkpoint and split.
+
+        Parameters
+        ----------
+        configs : iterable of RunConfig, optional
+            Only these runs; all runs otherwise.
+
+        Returns
+        -------
+        DataFrame
+            ``key``, ``status``, ``diverged_at``, the config's fields by dotted name, ``step``, ``split``, and the metrics.
+            A run that diverged before its first checkpoint has one row without metrics.
+        """
+        wanted = None if configs is None else {c.key() for c in configs}
+        with closing(self._connect()) as db:
+            runs = db.execute("SELECT key, config, status, diverged_at, seconds FROM runs").fetchall()
+            rows = db.execute("SELECT key, step, split, metrics FROM rows ORDER BY key, step, split").fetchall()
+        by_key: dict[str, dict[str, Any]] = {
+            key: {"key": key, "status": status, "diverged_at": at, "seconds": s, **flatten(json.loads(config))}
+            for key, config, status, at, s in runs
+            if wanted is None or key in wanted
+        }
+        tidy = [
+            {**by_key[key], "step": step, "split": split, **json.loads(values)}
+            for key, step, split, values in rows
+            if key in by_key
+        ]
+        with_rows = {row["key"] for row in tidy}
+        tidy += [run for key, run in by_key.items() if key not in with_rows]
+        return pd.DataFrame(tidy)
+
+
+def _metrics_json(row: dict[str, float | int | str]) -> str:
+    return json.dumps({k: v for k, v in row.items() if k not in ("step", "split")})
+
+
+def flatten(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """``{"noise": {"level": 0.2}}`` -> ``{"noise.level": 0.2}``; lists and empty mappings stay as JSON text."""
+    flat: dict[str, Any] = {}
+    for name, value in nested.items():
+        if isinstance(value, dict) and value:
+            flat.update(flatten(value, f"{prefix}{name}."))
+        else:
+            flat[prefix + name] = json.dumps(value) if isinstance(value, (dict, list)) else value
+    return flat

@@ -1,0 +1,133 @@
+"""How statements are decided: computed from runs, never written by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy import stats
+
+from sim.errors import InvalidInput
+
+Verdict = Literal["holds", "fails", "inconclusive"]
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its confidence interval.
+
+    Attributes
+    ----------
+    mean, low, high : float
+        Student-t interval of the mean at level `LEVEL`; the bounds are NaN with fewer than two values.
+    n : int
+        Number of values.
+    """
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+    @property
+    def half_width(self) -> float:
+        """Half the interval's width."""
+        return (self.high - self.low) / 2
+
+    def __str__(self) -> str:
+        return f"{self.mean:.3f} ± {self.half_width:.3f}"
+
+
+def interval(values: Sequence[float] | np.ndarray, level: float = LEVEL) -> Interval:
+    """Mean and Student-t confidence interval over independent runs.
+
+    Parameters
+    ----------
+    values : sequence of float
+        One a seed; NaN (a metric that is undefined for that run) is left out.
+    level : float
+        Confidence level in (0, 1).
+    """
+    x = np.asarray(values, dtype=np.float64)
+    x = x[~np.isnan(x)]
+    if not len(x):
+        return Interval(float("nan"), float("nan"), float("nan"), 0)
+    if len(x) == 1:
+        return Interval(float(x[0]), float("nan"), float("nan"), 1)
+    half = stats.t.ppf(0.5 + level / 2, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x))
+    return Interval(float(x.mean()), float(x.mean() - half), float(x.mean() + half), len(x))
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A statement "a is greater than b" decided from paired runs.
+
+    Attributes
+    ----------
+    statement : str
+    difference : Interval
+        Of a - b over pairs (same seed: same data, initial net, batches and noise draws).
+    p : float
+        Two-sided p-value of a zero mean difference, adjusted for the number of statements decided together (Holm).
+    verdict : str
+        ``holds``: positive with p < 0.05; ``fails``: negative with p < 0.05; else ``inconclusive``.
+    """
+
+    statement: str
+    difference: Interval
+    p: float
+    verdict: Verdict
+
+
+def decide(statements: Sequence[tuple[str, Sequence[float], Sequence[float]]]) -> list[Finding]:
+    """Decide statements "a > b" together.
+
+    Parameters
+    ----------
+    statements : sequence of (text, a, b)
+        ``a`` and ``b`` hold one value a seed, in the same order; pairs with a NaN are left out.
+
+    Returns
+    -------
+    list of Finding
+        In the order given.
+
+    Notes
+    -----
+    Paired Student-t tests with Holm's correction (Holm 1979) over all statements of the call, so that at most 5 % of
+    such families contain a false "holds" or "fails". Fewer than two pairs are inconclusive; a difference without any
+    spread is decided by its sign.
+    """
+    differences = []
+    for text, a, b in statements:
+        if len(a) != len(b):
+            raise InvalidInput(text, (len(a), len(b)), "as many values on both sides, one a seed")
+        differences.append(interval(np.asarray(a, dtype=float) - np.asarray(b, dtype=float)))
+    raw = np.array([_p_value(d) for d in differences])
+    adjusted = holm(raw)
+    findings = []
+    for (text, _, _), difference, p in zip(statements, differences, adjusted, strict=True):
+        decided = p < 1 - LEVEL
+        verdict: Verdict = "inconclusive" if not decided else "holds" if difference.mean > 0 else "fails"
+        findings.append(Finding(text, difference, float(p), verdict))
+    return findings
+
+
+def _p_value(difference: Interval) -> float:
+    if difference.n < 2:
+        return 1.0
+    if difference.half_width == 0:
+        return 1.0 if difference.mean == 0 else 0.0
+    standard_error = difference.half_width / stats.t.ppf(0.5 + LEVEL / 2, difference.n - 1)
+    return float(2 * stats.t.sf(abs(difference.mean) / standard_error, difference.n - 1))
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """Holm's step-down adjustment of p-values, shape (k,) -> (k,)."""
+    order = np.argsort(p)
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1.0)
+    return adjusted

@@ -1,0 +1,60 @@
+"""Intervals and decisions: coverage, family-wise error, and the cases at the edges."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from sim.errors import InvalidInput
+from sim.verdict import decide, holm, interval
+
+
+def test_interval_equals_scipy() -> None:
+    x = np.random.default_rng(0).normal(size=12)
+    low, high = stats.t.interval(0.95, 11, loc=x.mean(), scale=stats.sem(x))
+    ours = interval(x)
+    assert (ours.low, ours.high) == (pytest.approx(low), pytest.approx(high))
+    assert ours.mean == pytest.approx(x.mean())
+
+
+def test_intervals_cover_at_their_level() -> None:
+    rng = np.random.default_rng(1)
+    covered = [(i := interval(rng.normal(size=8))).low <= 0 <= i.high for _ in range(2000)]
+    assert abs(np.mean(covered) - 0.95) < 4 * np.sqrt(0.95 * 0.05 / 2000)
+
+
+def test_undefined_values_are_left_out() -> None:
+    assert interval([1.0, float("nan"), 3.0]).n == 2
+    assert np.isnan(interval([]).mean)
+    assert np.isnan(interval([1.0]).low)
+
+
+def test_decisions() -> None:
+    rng = np.random.default_rng(2)
+    a = rng.normal(size=10)
+    noise = rng.normal(size=10)
+    up, down, level = decide([("up", a + 1, a + 0.01 * noise), ("down", a, a + 1 + 0.01 * noise), ("level", a, a + noise - noise.mean())])
+    assert (up.verdict, down.verdict, level.verdict) == ("holds", "fails", "inconclusive")
+    expected = stats.ttest_rel(a, a + noise - noise.mean()).pvalue
+    assert level.p == pytest.approx(expected)
+
+
+def test_edges() -> None:
+    same, shifted, single = decide([("=", [1, 1], [1, 1]), (">", [2, 2], [1, 1]), ("one", [2], [1])])
+    assert (same.verdict, shifted.verdict, single.verdict) == ("inconclusive", "holds", "inconclusive")
+    with pytest.raises(InvalidInput, match="as many values on both sides"):
+        decide([("x", [1, 2], [1])])
+
+
+def test_holm_by_hand() -> None:
+    np.testing.assert_allclose(holm(np.array([0.01, 0.04, 0.03])), [0.03, 0.06, 0.06])
+
+
+def test_family_wise_error_stays_below_five_per_cent() -> None:
+    rng = np.random.default_rng(3)
+    wrong = 0
+    for _ in range(400):
+        findings = decide([("null", rng.normal(size=6), rng.normal(size=6)) for _ in range(5)])
+        wrong += any(f.verdict != "inconclusive" for f in findings)
+    assert wrong / 400 < 0.05 + 4 * np.sqrt(0.05 * 0.95 / 400)
