@@ -9,14 +9,16 @@ import pandas as pd
 
 from sim.config import RunConfig
 from sim.errors import InvalidInput
-from sim.studies import STUDIES, Study, easy_against
+from sim.studies import STUDIES, Study, easy_against, falls_with_noise
 from sim.sweeps.grid import grid
-from sim.verdict import Finding
+from sim.verdict import Finding, decide
 
 NEGATIVES_OF = {"margin": "distance_weighted"}
 """The negatives that a loss was published with; `semihard` for losses not named."""
 
 METRICS = {"recall_at_1": "Recall@1 on fine labels", "map_at_r": "MAP@R on fine labels"}
+
+SPREAD = {"relative_spread": "the spread relative to the between-class distance"}
 
 TABLE_METRICS = ("recall_at_1", "map_at_r", "class_recall_at_1", "relative_spread", "subclusters_linkage", "mode_nmi")
 
@@ -74,8 +76,13 @@ def configs(
 
 
 def findings(last: pd.DataFrame) -> list[Finding]:
-    """Does the fine label survive better with easy positives than with random ones? For each loss and noise level."""
-    return easy_against(last, METRICS, "random")
+    """Do fine labels survive better with easy than with random positives, and does noise shrink a class's spread?"""
+    statements = []
+    if {"easy", "random"} <= set(last["positive"]):
+        statements += easy_against(last, METRICS, "random")
+    if "random" in set(last["positive"]) and 0.0 in set(last["noise.level"]):
+        statements += falls_with_noise(last, SPREAD, "random")
+    return decide(statements)
 
 
 STUDIES.register("digits")(

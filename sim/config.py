@@ -105,7 +105,9 @@ class RunConfig(_Model):
 
     def shape(self) -> str:
         """What runs of one tensor program must have in common: all but seed, data, noise, margins and rates."""
-        form = self.model_dump(mode="json", exclude={"seed": True, "data": {"params"}, "noise": {"kind", "level", "params"}})
+        form = self.model_dump(
+            mode="json", exclude={"seed": True, "data": {"params"}, "noise": {"kind", "level", "params"}}
+        )
         for name in LOSSES[self.loss.name].per_run:
             form["loss"]["params"].pop(name, None)
         for name in ("lr", "loss_lr", "weight_decay"):
@@ -159,7 +161,9 @@ def parse(model: type[Model], values: Mapping[str, Any]) -> Model:
             parent: Any = model
             for part in first["loc"][:-1]:
                 parent = parent.model_fields[part].annotation
-            raise InvalidInput(field, first["input"], "no such field; there are " + ", ".join(parent.model_fields)) from None
+            raise InvalidInput(
+                field, first["input"], "no such field; there are " + ", ".join(parent.model_fields)
+            ) from None
         raise InvalidInput(field, first["input"], first["msg"][0].lower() + first["msg"][1:]) from None
 
 

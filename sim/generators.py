@@ -52,7 +52,9 @@ class Sample:
         for name in ("classes", "modes", "superclasses"):
             labels = getattr(self, name)
             if labels is not None and (labels.shape != self.x.shape[:1] or labels.dtype != np.int64):
-                raise InvalidInput(name, f"{labels.dtype} {labels.shape}", f"int64 {self.x.shape[:1]}, one for each sample")
+                raise InvalidInput(
+                    name, f"{labels.dtype} {labels.shape}", f"int64 {self.x.shape[:1]}, one for each sample"
+                )
         if not np.isfinite(self.x).all():
             bad = int((~np.isfinite(self.x.reshape(len(self.x), -1))).any(1).argmax())
             raise InvalidInput("x", f"NaN or infinity in sample {bad}", "finite numbers")
@@ -61,7 +63,9 @@ class Sample:
             raise InvalidInput("classes", len(present), "at least 2 classes")
         if present[0] != 0 or present[-1] != len(present) - 1:
             missing = sorted(set(range(int(present[-1]) + 1)) - set(present.tolist()))
-            raise InvalidInput("classes", f"no sample of class {missing or present[0]}", "labels 0..t-1, each with samples")
+            raise InvalidInput(
+                "classes", f"no sample of class {missing or present[0]}", "labels 0..t-1, each with samples"
+            )
         for mode, first in zip(*np.unique(self.modes, return_index=True), strict=True):
             if (self.classes[self.modes == mode] != self.classes[first]).any():
                 raise InvalidInput("modes", f"mode {mode} in several classes", "ids that are unique over all classes")
@@ -108,14 +112,16 @@ class Layout:
 
     def blur(self, means: np.ndarray) -> np.ndarray:
         """Add isotropic Gaussian noise of the mode's standard deviation to (n, k) positions."""
-        return means + self.std * self.points.normal(size=means.shape)
+        blurred: np.ndarray = means + self.std * self.points.normal(size=means.shape)
+        return blurred
 
     def embed(self, plane: np.ndarray) -> np.ndarray:
         """Put (n, 2) positions into d dimensions by a random orthonormal frame (d = 2: as they are)."""
         if self.dim == 2:
             return plane
         frame = np.linalg.qr(self.layout.normal(size=(self.dim, 2)))[0]
-        return plane @ frame.T
+        embedded: np.ndarray = plane @ frame.T
+        return embedded
 
     def offsets(self) -> np.ndarray:
         """Where the t classes sit around the middle of a cell, (t, 2): neighbours a gap apart."""
@@ -126,7 +132,8 @@ class Layout:
         return radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
 
-Placing = Callable[..., np.ndarray]
+Placed = np.ndarray | tuple[np.ndarray, np.ndarray]
+Placing = Callable[..., Placed]
 
 
 @dataclass(frozen=True)
@@ -278,7 +285,8 @@ def _cell_centres(layout: Layout) -> np.ndarray:
     columns = math.ceil(math.sqrt(layout.cells))
     k = np.arange(layout.cells)
     centres = np.stack([k % columns, k // columns], axis=1) * (2 * reach + 1.0)
-    return centres - centres.mean(0)
+    middled: np.ndarray = centres - centres.mean(0)
+    return middled
 
 
 @generator(min_dim=1)

@@ -7,6 +7,7 @@ other runs share the program.
 from __future__ import annotations
 
 import abc
+import itertools
 import math
 from collections.abc import Callable, Sequence
 
@@ -66,7 +67,7 @@ class Net(nn.Module, abc.ABC):
         """Embeddings before normalisation."""
 
 
-NETS: Registry[type[Net]] = Registry("net.kind")
+NETS: Registry[Callable[..., Net]] = Registry("net.kind")
 
 
 def _initial(keys: Sequence[object], name: str, shape: tuple[int, ...], bound: float) -> nn.Parameter:
@@ -123,7 +124,7 @@ class MLP(Net):
         sizes = [math.prod(shape), *[width] * depth, dim]
         self.weights = nn.ParameterList(
             _initial(keys, f"weight {layer}", (fan_in, fan_out), _fan_in_bound(fan_in))
-            for layer, (fan_in, fan_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True))
+            for layer, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes))
         )
         self.biases = nn.ParameterList(nn.Parameter(torch.zeros(len(keys), 1, fan_out)) for fan_out in sizes[1:])
 

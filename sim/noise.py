@@ -186,7 +186,7 @@ def _instance(sample: Sample, level: float, *, sharpness: float = 4.0) -> np.nda
     if level > 0:
         widest = 2 * sharpness + 1
         flip_probability = np.minimum(1, np.exp(brentq(excess, np.log(level) - 1, widest)) * shape)
-    probabilities = np.eye(sample.t)[sample.classes] * (1 - flip_probability)[:, None]
+    probabilities: np.ndarray = np.eye(sample.t)[sample.classes] * (1 - flip_probability)[:, None]
     probabilities[np.arange(sample.n), destination] += flip_probability
     return probabilities
 
@@ -206,7 +206,8 @@ def _one_mode(sample: Sample, level: float, *, mode: int = 0, classes: Sequence[
             raise InvalidInput("noise.params.mode", mode, f"0 to {len(modes) - 1}, the modes of class {c}")
         hit |= sample.modes == modes[mode]
     clean, noisy = np.eye(sample.t)[sample.classes], symmetric(sample.t, 1 - level)[sample.classes]
-    return np.where(hit[:, None], noisy, clean)
+    mixed: np.ndarray = np.where(hit[:, None], noisy, clean)
+    return mixed
 
 
 def check(kind: str, level: float) -> Kind:

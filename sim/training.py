@@ -58,7 +58,9 @@ class RunResult:
 class _Split:
     """One split of R runs' problems on the device; runs that share a problem share its memory."""
 
-    def __init__(self, samples: Sequence[Sample], reference: Sequence[Sample], device: torch.device, dtype: torch.dtype):
+    def __init__(
+        self, samples: Sequence[Sample], reference: Sequence[Sample], device: torch.device, dtype: torch.dtype
+    ):
         unique = list({id(s): (s, r) for s, r in zip(samples, reference, strict=True)}.values())
         if len({(s.x.shape, s.t) for s, _ in unique}) > 1:
             raise InvalidInput("data", [s.x.shape for s, _ in unique], "one shape and one number of classes a group")
@@ -78,7 +80,8 @@ def _standardised(x: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Centre each feature and scale all by one number, both taken from the training sample: geometry stays as it is."""
     centred = reference - reference.mean(0)
     scale = np.sqrt(np.mean(np.square(centred)))
-    return (x - reference.mean(0)) / (scale if scale > 0 else 1.0)
+    standardised: np.ndarray = (x - reference.mean(0)) / (scale if scale > 0 else 1.0)
+    return standardised
 
 
 class Trainer:
@@ -119,15 +122,21 @@ class Trainer:
         self.draws = RunDraws(self.keys)
         table = {"samples": data.n} if first.net.kind == "table" else {}
         if table and first.evaluate != ("train",):
-            raise InvalidInput("evaluate", first.evaluate, "train, as net.kind = table has no positions for new samples")
+            raise InvalidInput(
+                "evaluate", first.evaluate, "train, as net.kind = table has no positions for new samples"
+            )
         try:
             self.net = NETS[first.net.kind](
                 self.keys, data.shape, dim=first.net.dim, normalize=first.net.normalize, **table, **first.net.params
             ).to(self.device, self.dtype)
         except TypeError as error:
-            raise InvalidInput("net.params", first.net.params, f"what net.kind = {first.net.kind} takes ({error})") from None
+            raise InvalidInput(
+                "net.params", first.net.params, f"what net.kind = {first.net.kind} takes ({error})"
+            ) from None
         params = {**first.loss.params, **self._per_run_loss_params()}
-        self.loss = losses.make(first.loss.name, **params, runs=len(configs), classes=data.t).to(self.device, self.dtype)
+        self.loss = losses.make(first.loss.name, **params, runs=len(configs), classes=data.t).to(
+            self.device, self.dtype
+        )
         self.parameters = [*self.net.parameters(), *self.loss.parameters()]
         net_lr = torch.tensor([c.optimizer.lr for c in configs])
         loss_lr = torch.tensor([c.optimizer.loss_lr or c.optimizer.lr for c in configs])
@@ -203,9 +212,7 @@ class Trainer:
         index = self.batches.next().to(self.device)
         labels = self.draw_labels(index)
         embeddings = self.net(self.splits["train"].rows(index), index)
-        loss = self.loss(
-            embeddings, labels, positive=first.positive, negative=first.negative, generator=self.draws
-        )
+        loss = self.loss(embeddings, labels, positive=first.positive, negative=first.negative, generator=self.draws)
         gradients = torch.autograd.grad(loss.sum(), self.parameters)
         self.optimizer.step(gradients, optim.schedule(first.optimizer.schedule, self.steps / first.steps))
         self.steps += 1
@@ -248,7 +255,10 @@ class Trainer:
             heavy=heavy,
         )
         mean_loss = self._loss_sum / max(self._loss_steps, 1)
-        learnt = {name: p.detach().flatten(1).mean(1) if p.dim() > 1 else p.detach() for name, p in self.loss.named_parameters()}
+        learnt = {
+            name: p.detach().flatten(1).mean(1) if p.dim() > 1 else p.detach()
+            for name, p in self.loss.named_parameters()
+        }
         rows: dict[int, dict[str, float | int | str]] = {}
         for r, run_metrics in zip(active, values, strict=True):
             loss = float(mean_loss[r]) if self._loss_steps else float("nan")

@@ -63,11 +63,14 @@ def interval(values: Sequence[float] | np.ndarray, level: float = LEVEL) -> Inte
 
 @dataclass(frozen=True)
 class Finding:
-    """A statement "a is greater than b" decided from paired runs.
+    """A claim "a is greater than b" in one setting, decided from paired runs.
 
     Attributes
     ----------
-    statement : str
+    claim : str
+        What is claimed, the same text in every setting.
+    setting : str
+        Where (``triplet, noise 0.1``).
     difference : Interval
         Of a - b over pairs (same seed: same data, initial net, batches and noise draws).
     p : float
@@ -76,18 +79,23 @@ class Finding:
         ``holds``: positive with p < 0.05; ``fails``: negative with p < 0.05; else ``inconclusive``.
     """
 
-    statement: str
+    claim: str
+    setting: str
     difference: Interval
     p: float
     verdict: Verdict
 
 
-def decide(statements: Sequence[tuple[str, Sequence[float], Sequence[float]]]) -> list[Finding]:
+Statement = tuple[str, str, Sequence[float], Sequence[float]]
+"""(claim, setting, a, b)."""
+
+
+def decide(statements: Sequence[Statement]) -> list[Finding]:
     """Decide statements "a > b" together.
 
     Parameters
     ----------
-    statements : sequence of (text, a, b)
+    statements : sequence of (claim, setting, a, b)
         ``a`` and ``b`` hold one value a seed, in the same order; pairs with a NaN are left out.
 
     Returns
@@ -102,17 +110,17 @@ def decide(statements: Sequence[tuple[str, Sequence[float], Sequence[float]]]) -
     spread is decided by its sign.
     """
     differences = []
-    for text, a, b in statements:
+    for claim, setting, a, b in statements:
         if len(a) != len(b):
-            raise InvalidInput(text, (len(a), len(b)), "as many values on both sides, one a seed")
+            raise InvalidInput(f"{claim} ({setting})", (len(a), len(b)), "as many values on both sides, one a seed")
         differences.append(interval(np.asarray(a, dtype=float) - np.asarray(b, dtype=float)))
     raw = np.array([_p_value(d) for d in differences])
     adjusted = holm(raw)
     findings = []
-    for (text, _, _), difference, p in zip(statements, differences, adjusted, strict=True):
+    for (claim, setting, _, _), difference, p in zip(statements, differences, adjusted, strict=True):
         decided = p < 1 - LEVEL
         verdict: Verdict = "inconclusive" if not decided else "holds" if difference.mean > 0 else "fails"
-        findings.append(Finding(text, difference, float(p), verdict))
+        findings.append(Finding(claim, setting, difference, float(p), verdict))
     return findings
 
 
@@ -131,3 +139,19 @@ def holm(p: np.ndarray) -> np.ndarray:
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1.0)
     return adjusted
+
+
+def in_words(findings: Sequence[Finding]) -> list[str]:
+    """One sentence a claim: in which settings it was confirmed, refuted and left undecided."""
+    sentences = []
+    for claim in dict.fromkeys(f.claim for f in findings):
+        of_claim = [f for f in findings if f.claim == claim]
+        parts = []
+        for verdict, word in (("holds", "confirmed"), ("fails", "refuted"), ("inconclusive", "undecided")):
+            settings = [f.setting for f in of_claim if f.verdict == verdict]
+            if len(settings) == len(of_claim):
+                parts.append(f"{word} in all {len(settings)} settings")
+            elif settings:
+                parts.append(f"{word} in {len(settings)} of {len(of_claim)} settings ({'; '.join(settings)})")
+        sentences.append(f"{claim[0].upper()}{claim[1:]}: {', '.join(parts)}.")
+    return sentences

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import re
 import shutil
 import subprocess
@@ -33,7 +34,7 @@ def project() -> dict[str, dict]:
 def required() -> dict[str, SpecifierSet]:
     """Name -> range over the core and all extras; no package may have two ranges."""
     found: dict[str, SpecifierSet] = {}
-    for text in [*project()["dependencies"], *sum(project()["optional-dependencies"].values(), [])]:
+    for text in [*project()["dependencies"], *itertools.chain(*project()["optional-dependencies"].values())]:
         requirement = Requirement(text)
         name = canonicalize_name(requirement.name)
         assert name not in found, f"{name} stands twice in pyproject.toml"
@@ -99,5 +100,7 @@ def test_citation_names_the_paper() -> None:
 @pytest.mark.skipif(shutil.which("git") is None or not (ROOT / ".git").exists(), reason="not a git checkout")
 def test_no_large_files() -> None:
     files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.split(b"\0")
-    large = [f.decode() for f in files if f and (ROOT / f.decode()).exists() and (ROOT / f.decode()).stat().st_size > 2**20]
+    large = [
+        f.decode() for f in files if f and (ROOT / f.decode()).exists() and (ROOT / f.decode()).stat().st_size > 2**20
+    ]
     assert not large

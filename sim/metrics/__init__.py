@@ -16,7 +16,7 @@ import torch
 
 from sim.errors import InvalidInput
 
-from .base import DEFAULT, METRICS, Array, Options, prepare
+from .base import DEFAULT, METRICS, Array, Metric, Options, prepare
 from .neural_collapse import cdnv, nc1, nc2, ncc_accuracy
 from .retrieval import class_recall_at_1, map_at_r, r_precision, recall_at_k
 from .spectrum import effective_rank, participation_ratio, rho
@@ -39,6 +39,7 @@ from .subclusters import mode_ari, mode_nmi, mode_purity, subclusters_gmm, subcl
 
 __all__ = [
     "METRICS",
+    "Metric",
     "Options",
     "between_mean",
     "cdnv",

@@ -81,7 +81,7 @@ class Batches:
             raise InvalidInput(
                 "batch.per_class" if classes else "batch.size",
                 per_class,
-                f"at most {sizes.min()}, the samples that {what} has in run {keys[run]}",
+                f"at most {sizes.min()}, the samples that {what} has in run {keys[int(run)]}",
             )
         longest = max(len(g) for g in groups)
         members = np.zeros((len(groups), longest), dtype=np.int64)

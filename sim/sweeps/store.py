@@ -88,7 +88,14 @@ class Store:
                 key = result.config.key()
                 added = db.execute(
                     "INSERT OR IGNORE INTO runs VALUES (?, ?, ?, ?, ?, ?)",
-                    (key, result.config.model_dump_json(), result.status, result.diverged_at, seconds / len(results), now),
+                    (
+                        key,
+                        result.config.model_dump_json(),
+                        result.status,
+                        result.diverged_at,
+                        seconds / len(results),
+                        now,
+                    ),
                 )
                 if added.rowcount:
                     db.executemany(

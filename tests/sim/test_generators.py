@@ -46,8 +46,16 @@ def test_the_seed_decides_everything_and_splits_share_the_layout(name: str) -> N
 @pytest.mark.parametrize("t", [2, 3])
 def test_the_mode_nearest_to_a_mode_is_of_another_class(name: str, t: int) -> None:
     """Nearest in the sense of the closest pair of (nearly noise-free) samples; modes at equal distances don't count."""
-    sample = generate(name, classes=t, modes_per_class=4, samples_per_mode=150, dim=dimension(name), separation=1e4,
-                      overlap=0.2, **({"nuisance_std": 0.0} if name == "nuisance_mixture" else {}))
+    sample = generate(
+        name,
+        classes=t,
+        modes_per_class=4,
+        samples_per_mode=150,
+        dim=dimension(name),
+        separation=1e4,
+        overlap=0.2,
+        **({"nuisance_std": 0.0} if name == "nuisance_mixture" else {}),
+    )
     for mode in range(4 * t):
         mine = sample.x[sample.modes == mode]
         own_class = sample.classes == mode // 4
@@ -82,8 +90,21 @@ def test_separation_is_measured_in_standard_deviations() -> None:
 
 @pytest.mark.parametrize("name", INTERLEAVED)
 def test_classes_are_not_linear_but_modes_can_be_told_apart(name: str) -> None:
-    sample = generate(name, samples_per_mode=60, dim=dimension(name), separation=12.0, **({"nuisance_std": 0.1} if name == "nuisance_mixture" else {}))
-    test = generate(name, samples_per_mode=60, dim=dimension(name), separation=12.0, split="test", **({"nuisance_std": 0.1} if name == "nuisance_mixture" else {}))
+    sample = generate(
+        name,
+        samples_per_mode=60,
+        dim=dimension(name),
+        separation=12.0,
+        **({"nuisance_std": 0.1} if name == "nuisance_mixture" else {}),
+    )
+    test = generate(
+        name,
+        samples_per_mode=60,
+        dim=dimension(name),
+        separation=12.0,
+        split="test",
+        **({"nuisance_std": 0.1} if name == "nuisance_mixture" else {}),
+    )
     linear = LogisticRegression().fit(sample.x, sample.classes).score(test.x, test.classes)
     assert linear < 0.9
     assert KNeighborsClassifier(1).fit(sample.x, sample.classes).score(test.x, test.classes) > 0.97

@@ -30,7 +30,9 @@ def batches(runs: int = 3, size: int = 12, dim: int = 3, classes: int = 3, seed:
     return x.requires_grad_(), labels
 
 
-def loop_triplets(d: np.ndarray, labels: np.ndarray, positive: str, negative: str, alpha: float) -> list[tuple[int, int, int]]:
+def loop_triplets(
+    d: np.ndarray, labels: np.ndarray, positive: str, negative: str, alpha: float
+) -> list[tuple[int, int, int]]:
     """The triplets that the policies' definitions name, found by plain loops."""
     found = []
     n = len(labels)
@@ -165,9 +167,7 @@ def test_distance_weighted_draws_as_pytorch_metric_learning() -> None:
     batch = x.expand(draws, -1, -1)
     from sim.samplers import select
 
-    tuples = select(
-        batch, labels.expand(draws, -1), positive="all", negative="distance_weighted", generator=generator
-    )
+    tuples = select(batch, labels.expand(draws, -1), positive="all", negative="distance_weighted", generator=generator)
     d = torch.cdist(x, x)
     ours = torch.zeros(16, 16, dtype=torch.float64)
     drawn = tuples.d_an.squeeze(-1)
@@ -195,9 +195,7 @@ def test_distance_weighted_keeps_every_anchor_in_high_dimension() -> None:
     generator = torch.Generator().manual_seed(0)
     x = torch.nn.functional.normalize(torch.randn(1, 64, 512, generator=generator), dim=-1)
     x[0, 1] = torch.nn.functional.normalize(x[0, 0] + 1e-3 * x[0, 1], dim=-1)
-    tuples = select(
-        x, torch.arange(64)[None] % 8, positive="easy", negative="distance_weighted", generator=generator
-    )
+    tuples = select(x, torch.arange(64)[None] % 8, positive="easy", negative="distance_weighted", generator=generator)
     assert tuples.neg_mask.all()
     assert torch.isfinite(tuples.d_an).all()
 
@@ -231,7 +229,9 @@ def test_no_tuples_give_zero_with_a_gradient(name: str, labels: Tensor) -> None:
     assert torch.isfinite(torch.autograd.grad(value.sum(), x)[0]).all()
 
 
-@given(seed=st.integers(0, 10**6), positive=st.sampled_from(["all", "easy", "hard"]), name=st.sampled_from(list(LOSSES)))
+@given(
+    seed=st.integers(0, 10**6), positive=st.sampled_from(["all", "easy", "hard"]), name=st.sampled_from(list(LOSSES))
+)
 def test_invariances(seed: int, positive: str, name: str) -> None:
     """Order of samples, names of labels, rigid motions and company of other runs change nothing."""
     x, labels = batches(runs=2, size=10, seed=seed)
@@ -284,7 +284,9 @@ def test_bad_input_is_named() -> None:
         make("triplet", alpha=-1.0)
     with pytest.raises(InvalidInput, match=r"alpha: got \(2,\); allowed: one number, or one for each of the 3 runs"):
         make("triplet", alpha=torch.ones(2))(x, labels, positive="easy", negative="hard")
-    with pytest.raises(InvalidInput, match="positive: got 'nearest'; allowed: one of all, random, easy, semihard, hard"):
+    with pytest.raises(
+        InvalidInput, match="positive: got 'nearest'; allowed: one of all, random, easy, semihard, hard"
+    ):
         make("triplet")(x, labels, positive="nearest", negative="hard")
     with pytest.raises(InvalidInput, match="negative: got 'semihard'; allowed: one of random, easy, hard"):
         make("triplet")(x, labels, positive="semihard", negative="semihard")

@@ -45,7 +45,7 @@ def test_every_registered_metric_is_public_and_documented() -> None:
 def test_evaluate_is_the_public_functions_together() -> None:
     x, options = sample(0), Options(ks=(1, 3))
     values = metrics.evaluate(x, CLASSES, MODES, options=options)
-    alone = {}
+    alone: dict[str, float] = {}
     for name in METRICS:
         columns = METRICS[name].columns(options)
         result = getattr(metrics, name)(x, CLASSES, MODES, options=options)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -43,7 +45,9 @@ def test_probabilities_and_draws_agree(kind: str, level: float) -> None:
     np.testing.assert_allclose(p.sum(1), 1, atol=1e-12)
     draws = 800
     u, v = torch.rand(2, draws, SAMPLE.n, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    labels = noise.flip(torch.from_numpy(p).expand(draws, -1, -1), torch.from_numpy(SAMPLE.classes).expand(draws, -1), u, v)
+    labels = noise.flip(
+        torch.from_numpy(p).expand(draws, -1, -1), torch.from_numpy(SAMPLE.classes).expand(draws, -1), u, v
+    )
     counts = torch.nn.functional.one_hot(labels, 3).sum(0).numpy()
     assert counts[p == 0].sum() == 0
     usual = p * draws > 5
@@ -92,7 +96,7 @@ def test_raising_the_level_flips_labels_monotonically_and_reversibly(kind: str) 
     levels = [0.0, 0.1, 0.2, 0.4, 0.6, 0.8]
     drawn = [labels(level) for level in levels]
     assert (drawn[0] == SAMPLE.classes).all()
-    for lower, higher in zip(drawn[:-1], drawn[1:], strict=True):
+    for lower, higher in itertools.pairwise(drawn):
         flipped = lower != SAMPLE.classes
         np.testing.assert_array_equal(lower[flipped], higher[flipped])
     np.testing.assert_array_equal(labels(0.2), drawn[2])

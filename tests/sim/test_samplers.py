@@ -99,7 +99,9 @@ def test_uniform_batches_cover_everything_evenly() -> None:
 
 def test_impossible_batches_are_refused() -> None:
     labels = np.array([0] * 5 + [1] * 3)
-    with pytest.raises(InvalidInput, match=r"batch\.per_class: got 4; allowed: at most 3, the samples that class 1 has"):
+    with pytest.raises(
+        InvalidInput, match=r"batch\.per_class: got 4; allowed: at most 3, the samples that class 1 has"
+    ):
         Batches([0], [labels], classes=2, per_class=4)
     with pytest.raises(InvalidInput, match=r"batch\.classes: got 3; allowed: at most 2"):
         Batches([0], [labels], classes=3, per_class=2)

@@ -46,7 +46,9 @@ def test_keys_name_content() -> None:
 
 
 def test_groups_share_shapes() -> None:
-    configs = grid(BASE, {"positive": ["easy", "all"], "noise.level": [0, 0.1], "loss.params.alpha": [0.1, 0.2], "seed": range(3)})
+    configs = grid(
+        BASE, {"positive": ["easy", "all"], "noise.level": [0, 0.1], "loss.params.alpha": [0.1, 0.2], "seed": range(3)}
+    )
     parts = groups(configs, limit=8)
     assert sorted(map(len, parts)) == [4, 4, 8, 8]
     assert all(len({c.shape() for c in part}) == 1 for part in parts)
@@ -79,7 +81,10 @@ def test_stored_results_do_not_depend_on_what_was_trained_before(tmp_path: Path)
         execute([config], one_by_one)
     for config in configs:
         np.testing.assert_allclose(
-            at_once.arrays(config)["embeddings_test"], one_by_one.arrays(config)["embeddings_test"], rtol=1e-4, atol=1e-5
+            at_once.arrays(config)["embeddings_test"],
+            one_by_one.arrays(config)["embeddings_test"],
+            rtol=1e-4,
+            atol=1e-5,
         )
 
 

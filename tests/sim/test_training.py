@@ -97,10 +97,13 @@ def test_nets_start_from_their_own_stream_and_normalise(kind: str) -> None:
     torch.testing.assert_close(other(x[1:], index[1:])[0], out[1])
 
 
-@pytest.mark.parametrize(("name", "peer", "settings"), [
-    ("adam", torch.optim.AdamW, {}),
-    ("sgd", torch.optim.SGD, {"momentum": 0.9}),
-])
+@pytest.mark.parametrize(
+    ("name", "peer", "settings"),
+    [
+        ("adam", torch.optim.AdamW, {}),
+        ("sgd", torch.optim.SGD, {"momentum": 0.9}),
+    ],
+)
 def test_optimisers_equal_torchs_with_a_rate_for_each_run(name: str, peer: type, settings: dict[str, float]) -> None:
     generator = torch.Generator().manual_seed(0)
     start = torch.randn(2, 3, 4, generator=generator, dtype=torch.float64)
@@ -143,8 +146,18 @@ def test_a_diverged_run_is_named_and_harms_nobody() -> None:
 
 
 def test_a_rate_that_explodes_ends_as_diverged_and_the_others_finish() -> None:
-    base = {**TINY, "steps": 60, "net.kind": "linear", "optimizer.name": "sgd", "loss.name": "contrastive",
-            "loss.params.squared": True, "positive": "all", "negative": "all", "net.params": {}, "dtype": "float32"}
+    base = {
+        **TINY,
+        "steps": 60,
+        "net.kind": "linear",
+        "optimizer.name": "sgd",
+        "loss.name": "contrastive",
+        "loss.params.squared": True,
+        "positive": "all",
+        "negative": "all",
+        "net.params": {},
+        "dtype": "float32",
+    }
     configs = grid(base, {"optimizer.lr": [1e-2, 1e6]})
     good, bad = train(configs, [build(c.data.name, c.seed, **c.data.params) for c in configs])
     assert (good.status, bad.status) == ("done", "diverged")
@@ -155,7 +168,9 @@ def test_a_rate_that_explodes_ends_as_diverged_and_the_others_finish() -> None:
 
 def test_training_learns() -> None:
     """Clean labels, a margin that can be met: the loss falls and classes are told apart on new samples."""
-    configs = grid({**TINY, "steps": 400, "positive": "easy", "negative": "all", "optimizer.lr": 0.01}, {"seed": [0, 1]})
+    configs = grid(
+        {**TINY, "steps": 400, "positive": "easy", "negative": "all", "optimizer.lr": 0.01}, {"seed": [0, 1]}
+    )
     for result in train(configs, [build(c.data.name, c.seed, **c.data.params) for c in configs]):
         assert result.rows[-1]["class_recall_at_1"] > 0.95
         assert result.rows[-1]["loss"] < result.rows[1]["loss"] / 2
@@ -165,9 +180,20 @@ def test_training_learns() -> None:
 
 def test_free_positions_reach_the_theory_of_clean_contrastive_loss() -> None:
     """C1: the minimisers are the collapsed embeddings with centres at least alpha apart."""
-    base = {**TINY, "net.kind": "table", "net.params": {}, "evaluate": ("train",), "loss.name": "contrastive",
-            "loss.params": {"alpha": 0.5, "reduction": "mean"}, "positive": "all", "negative": "all", "steps": 600,
-            "optimizer.lr": 0.05, "optimizer.schedule": "cosine", "batch.per_class": 18}
+    base = {
+        **TINY,
+        "net.kind": "table",
+        "net.params": {},
+        "evaluate": ("train",),
+        "loss.name": "contrastive",
+        "loss.params": {"alpha": 0.5, "reduction": "mean"},
+        "positive": "all",
+        "negative": "all",
+        "steps": 600,
+        "optimizer.lr": 0.05,
+        "optimizer.schedule": "cosine",
+        "batch.per_class": 18,
+    }
     (result,) = train(grid(base, {"seed": [0]}), [build("gaussian_mixture", 0, **TINY["data.params"])])
     assert result.rows[-1]["within_max"] < 0.02
     assert result.rows[-1]["between_mean"] > 0.5 - 0.02
@@ -187,7 +213,9 @@ def test_labels_are_static_or_fresh() -> None:
 def test_what_cannot_be_trained_is_refused() -> None:
     def refuse(message: str, **assignments: object) -> None:
         with pytest.raises(InvalidInput, match=message):
-            config = parse(RunConfig, dotted({**TINY, **{k.replace("__", "."): v for k, v in assignments.items()}})).check()
+            config = parse(
+                RunConfig, dotted({**TINY, **{k.replace("__", "."): v for k, v in assignments.items()}})
+            ).check()
             Trainer([config], [build(config.data.name, config.seed, **config.data.params)])
 
     refuse("loss: got 'tripet'", loss__name="tripet")

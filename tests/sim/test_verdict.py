@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from sim.errors import InvalidInput
-from sim.verdict import decide, holm, interval
+from sim.verdict import decide, holm, in_words, interval
 
 
 def test_interval_equals_scipy() -> None:
@@ -34,17 +34,23 @@ def test_decisions() -> None:
     rng = np.random.default_rng(2)
     a = rng.normal(size=10)
     noise = rng.normal(size=10)
-    up, down, level = decide([("up", a + 1, a + 0.01 * noise), ("down", a, a + 1 + 0.01 * noise), ("level", a, a + noise - noise.mean())])
+    up, down, level = decide(
+        [
+            ("c", "up", a + 1, a + 0.01 * noise),
+            ("c", "down", a, a + 1 + 0.01 * noise),
+            ("c", "level", a, a + noise - noise.mean()),
+        ]
+    )
     assert (up.verdict, down.verdict, level.verdict) == ("holds", "fails", "inconclusive")
     expected = stats.ttest_rel(a, a + noise - noise.mean()).pvalue
     assert level.p == pytest.approx(expected)
 
 
 def test_edges() -> None:
-    same, shifted, single = decide([("=", [1, 1], [1, 1]), (">", [2, 2], [1, 1]), ("one", [2], [1])])
+    same, shifted, single = decide([("c", "=", [1, 1], [1, 1]), ("c", ">", [2, 2], [1, 1]), ("c", "one", [2], [1])])
     assert (same.verdict, shifted.verdict, single.verdict) == ("inconclusive", "holds", "inconclusive")
     with pytest.raises(InvalidInput, match="as many values on both sides"):
-        decide([("x", [1, 2], [1])])
+        decide([("c", "x", [1, 2], [1])])
 
 
 def test_holm_by_hand() -> None:
@@ -55,6 +61,19 @@ def test_family_wise_error_stays_below_five_per_cent() -> None:
     rng = np.random.default_rng(3)
     wrong = 0
     for _ in range(400):
-        findings = decide([("null", rng.normal(size=6), rng.normal(size=6)) for _ in range(5)])
+        findings = decide([("c", "null", rng.normal(size=6), rng.normal(size=6)) for _ in range(5)])
         wrong += any(f.verdict != "inconclusive" for f in findings)
     assert wrong / 400 < 0.05 + 4 * np.sqrt(0.05 * 0.95 / 400)
+
+
+def test_words_say_where() -> None:
+    up, down, flat = (
+        ([2.0, 2.1, 2.0], [1.0, 1.0, 1.1]),
+        ([1.0, 1.1, 1.0], [2.0, 2.0, 2.1]),
+        ([1.0, 2.0, 3.0], [3.0, 1.0, 2.0]),
+    )
+    findings = decide([("a", "s1", *up), ("a", "s2", *down), ("a", "s3", *flat), ("b", "s1", *up), ("b", "s2", *up)])
+    assert in_words(findings) == [
+        "A: confirmed in 1 of 3 settings (s1), refuted in 1 of 3 settings (s2), undecided in 1 of 3 settings (s3).",
+        "B: confirmed in all 2 settings.",
+    ]

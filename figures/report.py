@@ -1,0 +1,131 @@
+"""The report: tables, statements with verdicts, and figures of all studies, in one self-contained HTML file."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import jinja2
+import pandas as pd
+
+from figures import FIGURES
+from sim.config import RunConfig
+from sim.studies import FACTORS, STUDIES, final, table
+from sim.sweeps.store import Store
+from sim.verdict import Finding, Interval, in_words
+
+PACKAGES = ("class-collapse", "torch", "numpy", "scipy", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a study came to.
+
+    Attributes
+    ----------
+    name : str
+    configs : list of RunConfig
+    diverged : int
+        Runs left out because their loss became non-finite.
+    findings : list of Finding
+    table : DataFrame
+        See `sim.studies.table`.
+    """
+
+    name: str
+    configs: list[RunConfig]
+    diverged: int
+    findings: list[Finding]
+    table: pd.DataFrame
+
+
+def conclude(name: str, store: Store, profile: str) -> Outcome:
+    """Decide a study's statements and fill its table from the stored runs."""
+    study = STUDIES[name]
+    configs = study.configs(profile)
+    results = store.load(configs)
+    last = final(results)
+    diverged = results.loc[results["status"] == "diverged", "key"].nunique()
+    return Outcome(name, configs, int(diverged), study.findings(last), table(last, study.metrics))
+
+
+def readable(summary: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
+    """A table as text: factors, number of runs, ``mean ± half-width`` for each metric."""
+    shown = summary[[c for c in summary.columns if c in FACTORS or c == "runs"]].copy()
+    for metric in metrics:
+        shown[metric] = [
+            str(Interval(mean, low, high, runs))
+            for mean, low, high, runs in summary[[metric, f"{metric}_low", f"{metric}_high", "runs"]].itertuples(
+                index=False
+            )
+        ]
+    return shown
+
+
+def write_tables(outcome: Outcome, folder: Path) -> list[Path]:
+    """``<study>.csv`` and ``<study>.md`` (the table) and ``<study>_findings.csv`` (statements and verdicts)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{outcome.name}{suffix}" for suffix in (".csv", ".md", "_findings.csv")]
+    outcome.table.to_csv(paths[0], index=False)
+    markdown = readable(outcome.table, STUDIES[outcome.name].metrics).to_markdown(index=False)
+    paths[1].write_text(str(markdown) + "\n")
+    rows = [
+        {"claim": f.claim, "setting": f.setting, **asdict(f.difference), "p": f.p, "verdict": f.verdict}
+        for f in outcome.findings
+    ]
+    pd.DataFrame(rows).to_csv(paths[2], index=False)
+    return paths
+
+
+def write_report(
+    outcomes: Sequence[Outcome], pictures: dict[str, Path], place: Path, *, profile: str, command: str
+) -> None:
+    """Write the HTML report.
+
+    Parameters
+    ----------
+    outcomes : sequence of Outcome
+    pictures : mapping from figure names to PNG files
+    place : Path
+        The file to write.
+    profile, command : str
+        What was run, as shown to the reader.
+    """
+
+    def shown(name: str) -> dict[str, str]:
+        entry = FIGURES[name]
+        png = base64.b64encode(pictures[name].read_bytes()).decode()
+        return {"title": entry.title, "caption": entry.caption, "png": png}
+
+    studies = [
+        {
+            "title": STUDIES[o.name].title,
+            "question": STUDIES[o.name].question,
+            "words": in_words(o.findings),
+            "diverged": o.diverged,
+            "runs": len(o.configs),
+            "seeds": len({c.seed for c in o.configs}),
+            "findings": o.findings,
+            "table": readable(o.table, STUDIES[o.name].metrics).to_html(index=False, border=0),
+            "figures": [shown(name) for name in pictures if FIGURES[name].study == o.name],
+        }
+        for o in outcomes
+    ]
+    template = (Path(__file__).parent / "report.html").read_text()
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined)
+    place.write_text(
+        environment.from_string(template).render(
+            studies=studies,
+            figures=[shown(name) for name in pictures if FIGURES[name].study is None],
+            runs=sum(len(o.configs) for o in outcomes),
+            profile=profile,
+            command=command,
+            date=datetime.date.today().isoformat(),
+            versions=", ".join([f"Python {platform.python_version()}", *(f"{p} {version(p)}" for p in PACKAGES)]),
+        )
+    )

@@ -1,0 +1,81 @@
+"""Spread, sub-clusters and retrieval against the noise level, with intervals."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+from figures import FIGURES, Entry, Source
+from figures.style import DOUBLE_COLUMN, POSITIVE_LOOK, POSITIVE_NAME
+from sim.studies import final, table
+
+
+def draw_metrics(source: Source, metrics: dict[str, str], log: tuple[str, ...] = ()) -> Figure:
+    """A row for each loss, a column for each metric, a line for each positive policy.
+
+    Parameters
+    ----------
+    source : Source
+    metrics : mapping from columns to axis labels
+    log : tuple of str
+        Metrics on a logarithmic axis.
+    """
+    summary = table(final(source.results), list(metrics))
+    losses = sorted(summary["loss.name"].unique(), reverse=True)
+    figure, axes = plt.subplots(
+        len(losses),
+        len(metrics),
+        figsize=(DOUBLE_COLUMN, 1.7 * len(losses) + 0.3),
+        sharex=True,
+        sharey="col",
+        squeeze=False,
+    )
+    for row, loss in zip(axes, losses, strict=True):
+        for axis, (metric, label) in zip(row, metrics.items(), strict=True):
+            for positive, lines in summary[summary["loss.name"] == loss].groupby("positive"):
+                x = lines["noise.level"]
+                axis.plot(
+                    x,
+                    lines[metric],
+                    label=f"{POSITIVE_NAME.get(positive, positive)} positives",
+                    **POSITIVE_LOOK[positive],
+                )
+                axis.fill_between(
+                    x,
+                    lines[f"{metric}_low"],
+                    lines[f"{metric}_high"],
+                    color=POSITIVE_LOOK[positive]["color"],
+                    alpha=0.2,
+                    linewidth=0,
+                )
+            if metric in log:
+                axis.set_yscale("log")
+            axis.grid(True)
+            axis.set_title(f"{loss}: {label}")
+    for axis in axes[-1]:
+        axis.set_xlabel("label noise")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    return figure
+
+
+FIGURES.register("spread_and_subclusters")(
+    Entry(
+        title="Spread and sub-clusters against noise",
+        caption=(
+            "Mean within-class distance and its ratio to the between-class distance, sub-clusters a class (single linkage at a "
+            "fifth of the between-class distance; the truth is four) and Recall@1 on modes. Bands: 95 % intervals over seeds."
+        ),
+        study="noise_sweep",
+        draw=lambda source: draw_metrics(
+            source,
+            {
+                "within_mean": "within-class spread",
+                "relative_spread": "relative spread",
+                "subclusters_linkage": "sub-clusters",
+                "recall_at_1": "Recall@1 (modes)",
+            },
+            log=("within_mean",),
+        ),
+    )
+)

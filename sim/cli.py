@@ -1,0 +1,322 @@
+"""The command line: ``collapse train | reproduce | figures | bench``."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from sim.config import RunConfig
+from sim.errors import InvalidInput
+from sim.progress import progress
+from sim.studies import PROFILES, STUDIES, final, table
+from sim.sweeps.execute import execute
+from sim.sweeps.grid import grid
+from sim.sweeps.store import Store, flatten, writable_folder
+from sim.verdict import Finding, in_words
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Class collapse in metric learning under label noise, and easy positive sampling: theory-validation simulations.",
+)
+console = Console()
+
+Out = Annotated[Path, typer.Option("--out", help="Folder for results; finished runs in it are not repeated.")]
+Device = Annotated[str, typer.Option("--device", help="cpu, cuda, or cuda:N.")]
+Json = Annotated[Path | None, typer.Option("--json", help="Also write the figures printed to this JSON file.")]
+Profile = Annotated[
+    str, typer.Option("--profile", help="quick (minutes) or full (more losses, levels, seeds and steps; hours).")
+]
+SeedOption = Annotated[int, typer.Option("--seed", help="First seed.")]
+Seeds = Annotated[int, typer.Option("--seeds", help="Number of seeds.")]
+
+DEFAULT_OUT = Path("results")
+
+
+def _check_device(device: str) -> str:
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        kind = ""
+    if kind not in ("cpu", "cuda") or (kind == "cuda" and not torch.cuda.is_available()):
+        raise InvalidInput(
+            "device", device, "cpu" + (", cuda" if torch.cuda.is_available() else " (no CUDA device is here)")
+        )
+    return device
+
+
+def _check_profile(profile: str) -> str:
+    if profile not in PROFILES:
+        raise InvalidInput("profile", profile, "one of " + ", ".join(PROFILES))
+    return profile
+
+
+def _check_seeds(first: int, number: int) -> range:
+    if first < 0:
+        raise InvalidInput("seed", first, "an integer >= 0")
+    if number < 1:
+        raise InvalidInput("seeds", number, "an integer >= 1")
+    return range(first, first + number)
+
+
+def _split(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _levels(text: str) -> list[float]:
+    try:
+        return [float(part) for part in _split(text)]
+    except ValueError:
+        raise InvalidInput("noise", text, "numbers separated by commas, each 0 <= noise < 1") from None
+
+
+def _run(configs: Sequence[RunConfig], store: Store, device: str, label: str) -> None:
+    with progress(label, console) as (on_start, on_steps):
+        execute(configs, store, device=device, on_start=on_start, on_steps=on_steps)
+
+
+def _write_json(place: Path | None, value: Any) -> None:
+    if place is not None:
+        writable_folder(place.parent, "json")
+        place.write_text(json.dumps(value, indent=2, default=_finite) + "\n")
+
+
+def _finite(value: Any) -> Any:
+    return value.item() if hasattr(value, "item") else str(value)
+
+
+def _records(frame: Any) -> list[dict[str, Any]]:
+    """Rows as JSON-ready dictionaries; NaN becomes null."""
+    return [
+        {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()}
+        for row in frame.to_dict("records")
+    ]
+
+
+def _print_table(title: str, frame: Any) -> None:
+    shown = Table(title=title)
+    for column in frame.columns:
+        shown.add_column(str(column), no_wrap=True, justify="left" if frame[column].dtype == object else "right")
+    for row in frame.itertuples(index=False):
+        shown.add_row(*[f"{v:.3g}" if isinstance(v, float) else str(v) for v in row])
+    # A table wider than the terminal would lose columns: let lines wrap instead.
+    wide = Console(width=max(console.width, 200)) if not console.is_terminal else console
+    wide.print(shown)
+
+
+def _print_words(findings: Sequence[Finding]) -> None:
+    """What was confirmed and what wasn't, a sentence a claim."""
+    for sentence in in_words(findings):
+        console.print(f"- {sentence}", highlight=False, soft_wrap=True)
+
+
+def _report_diverged(results: Any) -> None:
+    for _, run in results[results["status"] == "diverged"].drop_duplicates("key").iterrows():
+        console.print(
+            f"run {run['key']} (seed {run['seed']}, noise {run['noise.level']:g}) diverged by step {run['diverged_at']:g}: "
+            "its loss is not finite; the other runs are unharmed",
+            style="yellow",
+        )
+
+
+@app.command()
+def train(
+    config: Annotated[Path | None, typer.Option("--config", help="YAML file with a run's fields.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="A field by dotted name, e.g. noise.level=0.2; repeatable.")
+    ] = None,
+    seed: SeedOption = 0,
+    seeds: Seeds = 1,
+    device: Device = "cpu",
+    out: Out = DEFAULT_OUT,
+    json_file: Json = None,
+) -> None:
+    """Train one configuration with one or more seeds and print its collapse metrics."""
+    import realdata  # noqa: F401  (makes real data sets known)
+
+    base: dict[str, Any] = {}
+    if config is not None:
+        base.update(_read_yaml(config))
+    for assignment in set_ or []:
+        name, equals, text = assignment.partition("=")
+        if not equals:
+            raise InvalidInput("--set", assignment, "field=value")
+        base[name] = yaml.safe_load(text)
+    base.pop("seed", None)
+    configs = grid(base, {"seed": _check_seeds(seed, seeds)})
+    store = Store(out / "store")
+    _run(configs, store, _check_device(device), "train")
+    results = store.load(configs)
+    _report_diverged(results)
+    last = final(results, configs[0].evaluate[-1]) if "split" in results else results.iloc[:0]
+    if last.empty:
+        raise InvalidInput("run", configs[0].key(), "at least one seed whose loss stays finite (lower optimizer.lr?)")
+    metrics = [c for c in results.columns[results.columns.get_loc("loss") :] if last[c].notna().any()]
+    summary = table(last, metrics, ["loss.name", "positive", "negative", "noise.level"])
+    lines = [(m, f"{summary[m][0]:.4g}", *(f"{summary[f'{m}_{s}'][0]:.4g}" for s in ("low", "high"))) for m in metrics]
+    shown = Table(
+        "metric", "mean", "low", "high", title=f"{len(last)} of {len(configs)} runs, 95 % interval over seeds"
+    )
+    for line in lines:
+        shown.add_row(*line)
+    console.print(shown)
+    console.print(f"results: {store.folder}")
+    _write_json(json_file, _records(last))
+
+
+def _read_yaml(place: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(place.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput("config", str(place), f"a readable YAML file ({error})") from None
+    except yaml.YAMLError as error:
+        raise InvalidInput("config", str(place), f"valid YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(values, dict):
+        raise InvalidInput("config", str(place), "a mapping from fields to values")
+    return flatten(values)
+
+
+@app.command()
+def figures(
+    names: Annotated[list[str] | None, typer.Argument(help="Figures to draw; all if none is named.")] = None,
+    profile: Profile = "quick",
+    device: Device = "cpu",
+    out: Out = DEFAULT_OUT,
+    list_: Annotated[bool, typer.Option("--list", help="List the figures and leave.")] = False,
+) -> None:
+    """Draw figures (PDF and PNG) from the store; runs that are missing are trained first."""
+    from figures import FIGURES, render
+
+    if list_:
+        for name in FIGURES:
+            console.print(f"{name}: {FIGURES[name].title} (study: {FIGURES[name].study})")
+        return
+    _check_profile(profile)
+    _check_device(device)
+    chosen = names or list(FIGURES)
+    needed = {FIGURES[name].study for name in chosen} - {None}
+    store = Store(out / "store")
+    for study in sorted(s for s in needed if s is not None):
+        _run(STUDIES[study].configs(profile), store, device, study)
+    for name in chosen:
+        for place in render(name, store, profile, out / "figures"):
+            console.print(str(place))
+
+
+@app.command()
+def bench(
+    dataset: Annotated[str, typer.Option("--dataset", help="A data set, or a generator.")] = "digits",
+    losses: Annotated[str, typer.Option("--losses", help="Comma-separated losses.")] = "triplet,margin",
+    positives: Annotated[str, typer.Option("--positives", help="Comma-separated positive policies.")] = "random,easy",
+    negatives: Annotated[
+        str, typer.Option("--negatives", help="Comma-separated negative policies; none: each loss's published one.")
+    ] = "",
+    noise: Annotated[
+        str, typer.Option("--noise", help="Comma-separated levels of symmetric label noise, each in [0, 1).")
+    ] = "0,0.1,0.2,0.3",
+    seeds: Seeds = 10,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="A field by dotted name, on top of the benchmark's settings.")
+    ] = None,
+    device: Device = "cpu",
+    out: Out = DEFAULT_OUT,
+    json_file: Json = None,
+) -> None:
+    """Benchmark losses and samplers on a data set: trained on noisy coarse labels, retrieved by fine ones."""
+    from figures.report import readable
+    from realdata import benchmark
+
+    settings = dict(_assignment(text) for text in set_ or [])
+    configs = benchmark.configs(
+        dataset,
+        losses=_split(losses),
+        positives=_split(positives),
+        negatives=_split(negatives) or None,
+        noise=_levels(noise),
+        seeds=len(_check_seeds(0, seeds)),
+        settings=settings,
+    )
+    store = Store(out / "store")
+    _run(configs, store, _check_device(device), f"bench {dataset}")
+    results = store.load(configs)
+    _report_diverged(results)
+    last = final(results)
+    summary = table(last, benchmark.TABLE_METRICS)
+    _print_table(
+        f"{dataset}: mean ± half of the 95 % interval over {seeds} seeds", readable(summary, benchmark.TABLE_METRICS)
+    )
+    findings = benchmark.findings(last)
+    _print_words(findings)
+    _write_json(json_file, {"table": _records(summary), "findings": [asdict(f) for f in findings]})
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise InvalidInput("--set", text, "field=value")
+    return name, yaml.safe_load(value)
+
+
+@app.command()
+def reproduce(
+    profile: Profile = "quick",
+    device: Device = "cpu",
+    out: Out = DEFAULT_OUT,
+    json_file: Json = None,
+) -> None:
+    """Run every study, draw every figure, and write the report."""
+    from figures import FIGURES, render
+    from figures.report import conclude, write_report, write_tables
+
+    _check_profile(profile)
+    _check_device(device)
+    store = Store(out / "store")
+    outcomes = []
+    for name in STUDIES:
+        console.print(f"[bold]{name}[/bold]: {STUDIES[name].title}")
+        _run(STUDIES[name].configs(profile), store, device, name)
+        _report_diverged(store.load(STUDIES[name].configs(profile)))
+        outcomes.append(conclude(name, store, profile))
+        write_tables(outcomes[-1], out / "tables")
+    pictures = {name: render(name, store, profile, out / "figures")[1] for name in FIGURES}
+    command = f"collapse reproduce --profile {profile}"
+    write_report(outcomes, pictures, out / "report.html", profile=profile, command=command)
+    for outcome in outcomes:
+        console.print(f"\n[bold]{STUDIES[outcome.name].title}[/bold]")
+        _print_words(outcome.findings)
+    console.print(
+        f"\nreport:  {out / 'report.html'}\nfigures: {out / 'figures'}\ntables:  {out / 'tables'}", soft_wrap=True
+    )
+    _write_json(json_file, [{"study": o.name, **asdict(f)} for o in outcomes for f in o.findings])
+
+
+def main() -> None:
+    """Run the command line; a user's error is one line and exit code 2, an interruption exit code 130."""
+    warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
+    try:
+        app()
+    except InvalidInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted; finished runs are kept and will not be repeated", file=sys.stderr)
+        sys.stdout.flush()
+        os._exit(130)
+
+
+if __name__ == "__main__":
+    main()
