@@ -12,11 +12,12 @@ from pathlib import Path
 
 import jinja2
 import pandas as pd
+import yaml
 
 from figures import FIGURES
 from sim.config import RunConfig
 from sim.studies import FACTORS, STUDIES, final, table
-from sim.sweeps.store import Store
+from sim.sweeps.store import Store, flatten
 from sim.verdict import Finding, Interval, in_words
 
 PACKAGES = ("class-collapse", "torch", "numpy", "scipy", "scikit-learn")
@@ -67,6 +68,14 @@ def readable(summary: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     return shown
 
 
+def common_fields(configs: Sequence[RunConfig]) -> str:
+    """The fields that all runs share, as YAML by dotted names."""
+    flat = [flatten(c.model_dump(mode="json")) for c in configs]
+    missing = object()
+    shared = {k: v for k, v in flat[0].items() if all(f.get(k, missing) == v for f in flat)}
+    return str(yaml.safe_dump(shared, sort_keys=False)).strip()
+
+
 def write_tables(outcome: Outcome, folder: Path) -> list[Path]:
     """``<study>.csv`` and ``<study>.md`` (the table) and ``<study>_findings.csv`` (statements and verdicts)."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -112,6 +121,7 @@ def write_report(
             "seeds": len({c.seed for c in o.configs}),
             "findings": o.findings,
             "table": readable(o.table, STUDIES[o.name].metrics).to_html(index=False, border=0),
+            "common": common_fields(o.configs),
             "figures": [shown(name) for name in pictures if FIGURES[name].study == o.name],
         }
         for o in outcomes

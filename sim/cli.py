@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -24,7 +23,7 @@ from sim.progress import progress
 from sim.studies import PROFILES, STUDIES, final, table
 from sim.sweeps.execute import execute
 from sim.sweeps.grid import grid
-from sim.sweeps.store import Store, flatten, writable_folder
+from sim.sweeps.store import Store, writable_folder
 from sim.verdict import Finding, in_words
 
 app = typer.Typer(
@@ -39,7 +38,7 @@ Out = Annotated[Path, typer.Option("--out", help="Folder for results; finished r
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda, or cuda:N.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Also write the figures printed to this JSON file.")]
 Profile = Annotated[
-    str, typer.Option("--profile", help="quick (minutes) or full (more losses, levels, seeds and steps; hours).")
+    str, typer.Option("--profile", help="quick (2 minutes) or full (more losses, levels, seeds and steps; about 40).")
 ]
 SeedOption = Annotated[int, typer.Option("--seed", help="First seed.")]
 Seeds = Annotated[int, typer.Option("--seeds", help="Number of seeds.")]
@@ -85,8 +84,12 @@ def _levels(text: str) -> list[float]:
 
 
 def _run(configs: Sequence[RunConfig], store: Store, device: str, label: str) -> None:
-    with progress(label, console) as (on_start, on_steps):
-        execute(configs, store, device=device, on_start=on_start, on_steps=on_steps)
+    try:
+        with progress(label, console) as (on_start, on_steps):
+            execute(configs, store, device=device, on_start=on_start, on_steps=on_steps)
+    except KeyboardInterrupt:
+        print("interrupted; finished runs are kept and will not be repeated", file=sys.stderr)
+        raise typer.Exit(130) from None
 
 
 def _write_json(place: Path | None, value: Any) -> None:
@@ -151,11 +154,7 @@ def train(
     base: dict[str, Any] = {}
     if config is not None:
         base.update(_read_yaml(config))
-    for assignment in set_ or []:
-        name, equals, text = assignment.partition("=")
-        if not equals:
-            raise InvalidInput("--set", assignment, "field=value")
-        base[name] = yaml.safe_load(text)
+    base.update(_assignment(text) for text in set_ or [])
     base.pop("seed", None)
     configs = grid(base, {"seed": _check_seeds(seed, seeds)})
     store = Store(out / "store")
@@ -187,7 +186,7 @@ def _read_yaml(place: Path) -> dict[str, Any]:
         raise InvalidInput("config", str(place), f"valid YAML ({' '.join(str(error).split())})") from None
     if not isinstance(values, dict):
         raise InvalidInput("config", str(place), "a mapping from fields to values")
-    return flatten(values)
+    return values
 
 
 @app.command()
@@ -305,17 +304,13 @@ def reproduce(
 
 
 def main() -> None:
-    """Run the command line; a user's error is one line and exit code 2, an interruption exit code 130."""
+    """Run the command line; a user's error is one line and exit code 2."""
     warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
     try:
         app()
     except InvalidInput as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted; finished runs are kept and will not be repeated", file=sys.stderr)
-        sys.stdout.flush()
-        os._exit(130)
 
 
 if __name__ == "__main__":

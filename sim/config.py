@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import warnings
@@ -168,7 +169,7 @@ def parse(model: type[Model], values: Mapping[str, Any]) -> Model:
 
 
 def dotted(assignments: Mapping[str, Any]) -> dict[str, Any]:
-    """``{"noise.level": 0.2}`` -> ``{"noise": {"level": 0.2}}``."""
+    """``{"noise.level": 0.2}`` -> ``{"noise": {"level": 0.2}}``; later entries win, mappings may be given whole."""
     nested: dict[str, Any] = {}
     for path, value in assignments.items():
         *parents, leaf = path.split(".")
@@ -177,5 +178,5 @@ def dotted(assignments: Mapping[str, Any]) -> dict[str, Any]:
             place = place.setdefault(parent, {})
             if not isinstance(place, dict):
                 raise InvalidInput(path, value, f"{parent} has a value of its own")
-        place[leaf] = value
+        place[leaf] = copy.deepcopy(value)
     return nested

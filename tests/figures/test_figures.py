@@ -1,0 +1,102 @@
+"""Figures show what the store holds: the plotted numbers are the table's."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+from figures import FIGURES, Source, render
+from figures.report import conclude, readable, write_report
+from figures.spread_and_subclusters import draw_metrics
+from sim.studies import STUDIES, final, table
+from sim.sweeps.execute import execute
+from sim.sweeps.grid import grid
+from sim.sweeps.store import Store
+
+mpl.use("Agg")
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
+    store = Store(tmp_path_factory.mktemp("store"))
+    base = {
+        "data.params": {"samples_per_mode": 8},
+        "batch.per_class": 4,
+        "net.params": {"width": 8},
+        "steps": 5,
+        "checkpoints": 1,
+        "save_embeddings": True,
+        "negative": "random",
+    }
+    axes = {
+        "loss.name": ["triplet", "margin"],
+        "positive": ["random", "easy"],
+        "noise.level": [0.0, 0.2],
+        "seed": [0, 1, 2],
+    }
+    configs = grid(base, axes)
+    execute(configs, store)
+    return Source(store, "quick", configs, store.load(configs))
+
+
+def test_lines_are_the_means_and_bands_the_intervals(source: Source) -> None:
+    figure = draw_metrics(source, {"within_mean": "spread", "recall_at_1": "recall"})
+    summary = table(final(source.results), ["within_mean", "recall_at_1"])
+    by_title = {axis.get_title(): axis for axis in figure.axes}
+    assert set(by_title) == {"triplet: spread", "triplet: recall", "margin: spread", "margin: recall"}
+    rows = summary[(summary["loss.name"] == "margin") & (summary["positive"] == "easy")]
+    lines = {line.get_label(): line for line in by_title["margin: recall"].get_lines()}
+    line = lines["easy (EPS) positives"]
+    np.testing.assert_allclose(line.get_xdata(), [0, 0.2])
+    np.testing.assert_allclose(line.get_ydata(), rows["recall_at_1"])
+    bands = [c.get_paths()[0].vertices[:, 1] for c in by_title["margin: recall"].collections]
+    ends = [rows["recall_at_1_low"].min(), rows["recall_at_1_high"].max()]
+    assert any([b.min(), b.max()] == pytest.approx(ends) for b in bands)
+
+
+def test_embeddings_draws_the_stored_points(source: Source) -> None:
+    figure = FIGURES["embeddings"].draw(source)
+    drawn = {axis: sum(len(c.get_offsets()) for c in axis.collections) for axis in figure.axes}
+    assert sorted(drawn.values()) == [0] * 6 + [64] * 4
+
+
+@pytest.mark.parametrize("name", ["generators", "embeddings"])
+def test_files_are_vector_text_and_say_where_they_come_from(
+    source: Source, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("figures.source", lambda *_: source)
+    pdf, png = render(name, source.store, "quick", tmp_path)
+    data = pdf.read_bytes()
+    assert b"/FontFile2" in data or b"/Type0" in data
+    assert FIGURES[name].title.encode() in data
+    assert b"profile quick" in png.read_bytes()[:2000]
+
+
+def test_every_figure_names_a_study_that_exists() -> None:
+    for name in FIGURES:
+        study = FIGURES[name].study
+        assert study is None or study in STUDIES
+
+
+def test_report_shows_computed_verdicts(source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(
+        STUDIES._entries,
+        "noise_sweep",
+        type(STUDIES["noise_sweep"])(**{**vars(STUDIES["noise_sweep"]), "configs": lambda profile: source.configs}),
+    )
+    outcome = conclude("noise_sweep", source.store, "quick")
+    assert outcome.diverged == 0
+    assert len(outcome.findings) == 2 * (1 + 1) + 2 * (2 + 2)
+    text = readable(outcome.table, STUDIES["noise_sweep"].metrics)
+    assert re.fullmatch(r"-?\d+\.\d{3} ± \d+\.\d{3}", text["within_mean"][0])
+    picture = tmp_path / "x.png"
+    picture.write_bytes(b"png")
+    write_report([outcome], {"embeddings": picture}, tmp_path / "r.html", profile="quick", command="collapse reproduce")
+    html = (tmp_path / "r.html").read_text()
+    for finding in outcome.findings:
+        assert finding.claim in html
+    assert html.count('class="holds"') == sum(f.verdict == "holds" for f in outcome.findings)

@@ -1,0 +1,240 @@
+"""The command line: what it writes, and how it refuses bad input (one line, exit code 2, nothing lost)."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sim import cli
+from sim.errors import InvalidInput
+from sim.registry import Registry
+from sim.studies import STUDIES, Study
+from sim.sweeps.grid import grid
+
+TINY = [
+    "--set=steps=6",
+    "--set=checkpoints=2",
+    "--set=batch.per_class=4",
+    "--set=net.params.width=8",
+]
+SMALL_DATA = ["--set=data.params.samples_per_mode=8", "--set=data.params.modes_per_class=2"]
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def collapse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["collapse", *arguments])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        captured = capsys.readouterr()
+        return int(end.value.code or 0), captured.out, captured.err
+
+    return run
+
+
+def test_train_prints_and_stores(collapse: Run, tmp_path: Path) -> None:
+    code, out, _ = collapse("train", *TINY, *SMALL_DATA, "--set=noise.level=0.2", "--seeds=2", "--json=r/out.json")
+    assert code == 0
+    assert "within_mean" in out
+    assert "2 of 2 runs" in out
+    rows = json.loads((tmp_path / "r" / "out.json").read_text())
+    assert [row["seed"] for row in rows] == [0, 1]
+    assert all(row["noise.level"] == 0.2 and row["step"] == 6 for row in rows)
+    assert (tmp_path / "results" / "store" / "index.sqlite").exists()
+    assert collapse("train", *TINY, *SMALL_DATA, "--set=noise.level=0.2", "--seeds=2")[1] == out
+
+
+def test_train_reads_yaml(collapse: Run, tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text(
+        "data: {name: rings, params: {samples_per_mode: 8}}\nnoise: {level: 0.1, mode: static}\nsteps: 5\nseed: 9\n"
+        "evaluate: [train]\nbatch: {per_class: 4}\nnet: {params: {width: 4}}\n"
+    )
+    code, _, _ = collapse("train", "--config=run.yaml", "--seed=3", "--json=out.json", "--set=steps=4")
+    row = json.loads((tmp_path / "out.json").read_text())[0]
+    assert code == 0
+    assert (row["data.name"], row["noise.mode"], row["steps"], row["seed"], row["split"]) == (
+        "rings",
+        "static",
+        4,
+        3,
+        "train",
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "--set=loss.name=tripet"], "loss: got 'tripet'; allowed: one of contrastive, margin, triplet"),
+        (["train", "--set=positive=nearest"], "positive: got 'nearest'; allowed: one of all, random, easy"),
+        (["train", "--set=positive=semihard"], "negative: got 'semihard'; allowed: one of random, easy, hard"),
+        (["train", "--set=noise.level=1"], "noise: got 1.0; allowed: 0 <= noise < 1"),
+        (["train", "--set=noise.level=-0.5"], "noise: got -0.5; allowed: 0 <= noise < 1"),
+        (["train", "--set=noise.level=.nan"], "noise.level: got nan; allowed: input should be a finite number"),
+        (["train", "--set=data.params.classes=1"], "classes: got 1; allowed: an integer >= 2"),
+        (["train", "--set=batch.per_class=201"], "batch.per_class: got 201; allowed: at most"),
+        (["train", "--set=noise"], "--set: got 'noise'; allowed: field=value"),
+        (["train", "--set=nois.level=1"], "nois: got {'level': 1}; allowed: no such field; there are data, noise"),
+        (["train", "--set=steps=2", "--set=steps.x=1"], "steps.x: got 1; allowed: steps has a value of its own"),
+        (["train", "--config=none.yaml"], "config: got 'none.yaml'; allowed: a readable YAML file"),
+        (["train", "--seeds=0"], "seeds: got 0; allowed: an integer >= 1"),
+        (["train", "--seed=-1"], "seed: got -1; allowed: an integer >= 0"),
+        (["train", "--device=tpu"], "device: got 'tpu'; allowed: cpu"),
+        (["train", "--set=negative=distance_weighted"], "net.normalize: got False; allowed: true with"),
+        (["bench", "--dataset=digit"], "data.name: got 'digit'; allowed: one of"),
+        (["bench", "--noise=0,x"], "noise: got '0,x'; allowed: numbers separated by commas"),
+        (["bench", "--noise=1.5"], "noise: got 1.5; allowed: 0 <= noise < 1"),
+        (["bench", "--losses=triplet,x"], "loss: got 'x'; allowed: one of"),
+        (["figures", "nothing"], "figure: got 'nothing'; allowed: one of"),
+        (["figures", "--profile=fast"], "profile: got 'fast'; allowed: one of quick, full"),
+        (["reproduce", "--profile=fast"], "profile: got 'fast'; allowed: one of quick, full"),
+    ],
+)
+def test_bad_input_is_one_line(collapse: Run, arguments: list[str], message: str) -> None:
+    code, _, err = collapse(*arguments)
+    assert code == 2
+    assert err.startswith(f"error: {message}")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("text", ["steps: [", "- 1\n- 2\n", "\x00"])
+def test_bad_yaml_is_one_line(collapse: Run, tmp_path: Path, text: str) -> None:
+    (tmp_path / "bad.yaml").write_text(text)
+    code, _, err = collapse("train", "--config=bad.yaml")
+    assert code == 2
+    assert err.startswith("error: config: got 'bad.yaml'; allowed: ")
+    assert err.count("\n") == 1
+
+
+def test_a_place_that_cannot_be_written_is_one_line(collapse: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    code, _, err = collapse("train", *TINY, *SMALL_DATA, "--out=file")
+    assert code == 2
+    assert err.startswith("error: out: got 'file/store'; allowed: a folder that can be written")
+
+
+def test_a_run_that_diverges_is_named(collapse: Run) -> None:
+    wild = [
+        "--set=optimizer.lr=1e30",
+        "--set=loss.name=contrastive",
+        "--set=loss.params.squared=true",
+        "--set=steps=50",
+    ]
+    code, out, err = collapse("train", *TINY[1:], *SMALL_DATA, *wild, "--set=optimizer.name=sgd")
+    assert code == 2
+    assert "seed 0" in out
+    assert "diverged" in out
+    assert err.startswith("error: run: got")
+
+
+@pytest.mark.filterwarnings("default")
+def test_eps_with_two_samples_warns_in_a_line(collapse: Run) -> None:
+    code, _, err = collapse("train", *TINY[:2], *SMALL_DATA, "--set=batch.per_class=2", "--set=net.params.width=8")
+    assert code == 0
+    assert err.startswith("warning: batch.per_class: with 2 samples a class")
+
+
+def test_bench_writes_table_and_words(collapse: Run, tmp_path: Path) -> None:
+    code, out, _ = collapse(
+        "bench",
+        "--losses=triplet",
+        "--noise=0,0.3",
+        "--seeds=2",
+        *TINY[:2],
+        "--set=net.params.width=8",
+        "--json=b.json",
+    )
+    assert code == 0
+    assert "Recall@1 on fine labels is greater with easy than with random positives" in out
+    written = json.loads((tmp_path / "b.json").read_text())
+    assert len(written["table"]) == 4
+    assert {f["verdict"] for f in written["findings"]} <= {"holds", "fails", "inconclusive"}
+    assert all(row["recall_at_1_low"] <= row["recall_at_1"] <= row["recall_at_1_high"] for row in written["table"])
+
+
+@pytest.fixture
+def small_studies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real studies with runs of six steps and two seeds."""
+    import realdata  # noqa: F401
+
+    small: Registry[Study] = Registry("study")
+    for name in STUDIES:
+        study = STUDIES[name]
+
+        def configs(profile: str, study: Study = study) -> list:
+            chosen = [c for c in study.configs(profile) if c.seed < 2 and c.loss.name == "triplet"]
+            return [c.model_copy(update={"steps": 6, "checkpoints": 1}) for c in chosen]
+
+        small.register(name)(Study(study.title, study.question, configs, study.findings, study.metrics))
+    for module in ("sim.studies", "sim.cli", "figures", "figures.report"):
+        monkeypatch.setattr(f"{module}.STUDIES", small)
+
+
+@pytest.mark.usefixtures("small_studies")
+def test_reproduce_writes_everything_and_resumes(collapse: Run, tmp_path: Path) -> None:
+    code, out, _ = collapse("reproduce", "--json=v.json")
+    assert code == 0
+    report = (tmp_path / "results" / "report.html").read_text()
+    assert report.count("data:image/png;base64,") == 4
+    assert "http" not in report.replace("http-equiv", "")
+    assert "settings" in out
+    findings = json.loads((tmp_path / "v.json").read_text())
+    assert {f["study"] for f in findings} == {"noise_sweep", "digits"}
+    for name in ("noise_sweep.csv", "noise_sweep.md", "digits.csv", "digits_findings.csv"):
+        assert (tmp_path / "results" / "tables" / name).stat().st_size > 100
+    index = tmp_path / "results" / "store" / "index.sqlite"
+    stored = index.stat().st_mtime_ns
+    assert collapse("reproduce")[0] == 0
+    assert index.stat().st_mtime_ns == stored
+
+
+@pytest.mark.usefixtures("small_studies")
+def test_figures_trains_what_is_missing(collapse: Run, tmp_path: Path) -> None:
+    code, out, _ = collapse("figures", "embeddings", "generators")
+    assert code == 0
+    for name in ("embeddings.pdf", "embeddings.png", "generators.pdf", "generators.png"):
+        assert name in out
+        assert (tmp_path / "results" / "figures" / name).stat().st_size > 10_000
+    assert "spread_and_subclusters: Spread" in collapse("figures", "--list")[1]
+
+
+def test_interruption_keeps_what_is_finished(tmp_path: Path) -> None:
+    """Ctrl-C in the middle: exit code 130, one line, and the next call goes on from the finished groups."""
+    program = (
+        "import sys, sim.cli, sim.sweeps.execute as e\n"
+        "real, calls = e.train, []\n"
+        "def train(*a, **k):\n"
+        "    calls.append(1)\n"
+        "    if len(calls) == 2: raise KeyboardInterrupt\n"
+        "    return real(*a, **k)\n"
+        "e.train, e.groups.__defaults__ = train, (2,)\n"
+        "sys.argv = ['collapse', 'train', '--seeds=6', *sys.argv[1:]]\n"
+        "sim.cli.main()\n"
+    )
+    end = subprocess.run(
+        [sys.executable, "-c", program, *TINY, *SMALL_DATA], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert end.returncode == 130
+    assert end.stderr == "interrupted; finished runs are kept and will not be repeated\n"
+    from sim.sweeps.store import Store
+
+    assert len(Store(tmp_path / "results" / "store").load()["key"].unique()) == 2
+
+
+def test_errors_survive_pickling() -> None:
+    import pickle
+
+    error = pickle.loads(pickle.dumps(InvalidInput("noise", 2, "0 <= noise < 1")))
+    assert str(error) == "noise: got 2; allowed: 0 <= noise < 1"
+
+
+def test_grid_in_the_documentation_is_valid() -> None:
+    assert len(grid({"steps": 10}, {"noise.level": [0, 0.1], "seed": range(3)})) == 6
