@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from sim.config import RunConfig
-from sim.errors import InvalidInput
+from sim.errors import integer
 from sim.studies import STUDIES, Study, easy_against, falls_with_noise
 from sim.sweeps.grid import grid
 from sim.verdict import Finding, decide
@@ -61,8 +61,7 @@ def configs(
     settings : mapping from dotted fields to values, optional
         On top of `SETTINGS`.
     """
-    if seeds < 1:
-        raise InvalidInput("seeds", seeds, "an integer >= 1")
+    integer("seeds", seeds, 1)
     sides = [(loss, n) for loss in losses for n in negatives or [NEGATIVES_OF.get(loss, "semihard")]]
     return grid(
         {"data.name": dataset, **SETTINGS, **(settings or {})},

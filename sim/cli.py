@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sim.config import RunConfig
-from sim.errors import InvalidInput
+from sim.errors import InvalidInput, choice, integer
 from sim.progress import progress
 from sim.studies import PROFILES, STUDIES, final, table
 from sim.sweeps.execute import execute
@@ -58,18 +58,9 @@ def _check_device(device: str) -> str:
     return device
 
 
-def _check_profile(profile: str) -> str:
-    if profile not in PROFILES:
-        raise InvalidInput("profile", profile, "one of " + ", ".join(PROFILES))
-    return profile
-
-
 def _check_seeds(first: int, number: int) -> range:
-    if first < 0:
-        raise InvalidInput("seed", first, "an integer >= 0")
-    if number < 1:
-        raise InvalidInput("seeds", number, "an integer >= 1")
-    return range(first, first + number)
+    integer("seed", first, 0)
+    return range(first, first + integer("seeds", number, 1))
 
 
 def _split(text: str) -> list[str]:
@@ -204,7 +195,7 @@ def figures(
         for name in FIGURES:
             console.print(f"{name}: {FIGURES[name].title} (study: {FIGURES[name].study})")
         return
-    _check_profile(profile)
+    choice("profile", profile, PROFILES)
     _check_device(device)
     chosen = names or list(FIGURES)
     needed = {FIGURES[name].study for name in chosen} - {None}
@@ -281,12 +272,12 @@ def reproduce(
     from figures import FIGURES, render
     from figures.report import conclude, write_report, write_tables
 
-    _check_profile(profile)
+    choice("profile", profile, PROFILES)
     _check_device(device)
     store = Store(out / "store")
     outcomes = []
     for name in STUDIES:
-        console.print(f"[bold]{name}[/bold]: {STUDIES[name].title}")
+        console.print(f"[bold]{name}[/bold]: {STUDIES[name].title}", soft_wrap=True)
         _run(STUDIES[name].configs(profile), store, device, name)
         _report_diverged(store.load(STUDIES[name].configs(profile)))
         outcomes.append(conclude(name, store, profile))

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sim import noise, optim
-from sim.errors import InvalidInput
+from sim.errors import InvalidInput, takes
 from sim.losses import LOSSES, make
 from sim.nets import NETS
 from sim.problems import PROBLEMS
@@ -123,9 +123,11 @@ class RunConfig(_Model):
         InvalidInput
             For unknown names, values out of range and combinations that make no sense.
         """
-        PROBLEMS[self.data.name], NETS[self.net.kind], optim.OPTIMIZERS[self.optimizer.name]
+        PROBLEMS[self.data.name], optim.OPTIMIZERS[self.optimizer.name]
+        given = ("keys", "shape", "samples", "dim", "normalize")
+        takes("net.params", NETS[self.net.kind], self.net.params, given=given)
         optim.schedule(self.optimizer.schedule, 0.0)
-        noise.check(self.noise.kind, self.noise.level)
+        noise.check(self.noise.kind, self.noise.level, self.noise.params)
         if not self.evaluate:
             raise InvalidInput("evaluate", self.evaluate, "train, test or both")
         make(self.loss.name, **self.loss.params, runs=1, classes=2).check(self.positive, self.negative)

@@ -1,6 +1,12 @@
-"""The one kind of error a user's input can cause."""
+"""The one kind of error a user's input can cause, and the checks that raise it most."""
 
 from __future__ import annotations
+
+import inspect
+import math
+import numbers
+from collections.abc import Callable, Iterable
+from typing import Any
 
 
 class InvalidInput(ValueError):
@@ -28,3 +34,72 @@ class InvalidInput(ValueError):
 
     def __reduce__(self) -> tuple[type, tuple[str, object, str]]:
         return type(self), (self.field, self.value, self.allowed)
+
+
+def integer(field: str, value: Any, least: int, most: int | None = None) -> int:
+    """``value``, if it is an integer from ``least`` to ``most``.
+
+    Raises
+    ------
+    InvalidInput
+    """
+    fits = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not fits or value < least or (most is not None and value > most):
+        raise InvalidInput(field, value, f"an integer >= {least}" if most is None else f"an integer, {least} to {most}")
+    return int(value)
+
+
+def number(field: str, value: Any, allowed: str, ok: Callable[[float], bool]) -> float:
+    """``value``, if it is a finite number that ``ok`` accepts.
+
+    Raises
+    ------
+    InvalidInput
+    """
+    fits = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not fits or not math.isfinite(value) or not ok(value):
+        raise InvalidInput(field, value, allowed)
+    return float(value)
+
+
+def choice(field: str, value: Any, allowed: Iterable[Any]) -> None:
+    """Refuse a value that isn't one of those allowed.
+
+    Raises
+    ------
+    InvalidInput
+    """
+    names = list(allowed)
+    if value not in names:
+        raise InvalidInput(field, value, "one of " + ", ".join(map(str, names)))
+
+
+def takes(field: str, function: Callable[..., Any], arguments: dict[str, Any], given: tuple[str, ...] = ()) -> None:
+    """Refuse keyword arguments that a function doesn't take, or lacks.
+
+    Parameters
+    ----------
+    field : str
+        Where the user wrote them.
+    function : callable
+    arguments : mapping
+        What the user wrote.
+    given : tuple of str
+        Parameters that the caller fills in, and that are not the user's.
+
+    Raises
+    ------
+    InvalidInput
+    """
+    own = [
+        p
+        for name, p in inspect.signature(function).parameters.items()
+        if name not in given and p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
+    listed = ", ".join(p.name for p in own) or "nothing"
+    for name in arguments:
+        if name not in [p.name for p in own]:
+            raise InvalidInput(f"{field}.{name}", arguments[name], f"no such parameter; there are {listed}")
+    for p in own:
+        if p.default is p.empty and p.name not in arguments:
+            raise InvalidInput(f"{field}.{p.name}", None, f"a value: it has no default (parameters: {listed})")

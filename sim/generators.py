@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from sim.errors import InvalidInput
+from sim.errors import InvalidInput, choice, integer, number
 from sim.registry import Registry
 from sim.streams import stream
 
@@ -183,13 +183,9 @@ def _sizes(total: float, parts: int, imbalance: float) -> np.ndarray:
     return sizes
 
 
-def _check(field: str, value: float, allowed: str, ok: bool) -> None:
-    if not ok:
-        raise InvalidInput(field, value, allowed)
-
-
 def generate(
     name: str,
+    /,
     *,
     classes: int = 2,
     modes_per_class: int = 4,
@@ -240,16 +236,16 @@ def generate(
         Naming the field.
     """
     found = GENERATORS[name]
-    _check("classes", classes, "an integer >= 2", classes >= 2)
-    _check("modes_per_class", modes_per_class, "an integer >= 1", modes_per_class >= 1)
-    _check("samples_per_mode", samples_per_mode, "an integer >= 2", samples_per_mode >= 2)
-    _check("dim", dim, f"an integer >= {found.min_dim} for {name}", dim >= found.min_dim)
-    _check("separation", separation, "a finite number > 0", 0 < separation < math.inf)
-    _check("overlap", overlap, "0 <= overlap < 1", 0 <= overlap < 1)
-    _check("class_imbalance", class_imbalance, "a finite number >= 1", 1 <= class_imbalance < math.inf)
-    _check("mode_imbalance", mode_imbalance, "a finite number >= 1", 1 <= mode_imbalance < math.inf)
-    if split not in ("train", "test"):
-        raise InvalidInput("split", split, "one of train, test")
+    integer("classes", classes, 2)
+    integer("modes_per_class", modes_per_class, 1)
+    integer("samples_per_mode", samples_per_mode, 2)
+    integer(f"dim ({name})", dim, found.min_dim)
+    integer("seed", seed, 0)
+    number("separation", separation, "a finite number > 0", lambda v: v > 0)
+    number("overlap", overlap, "0 <= overlap < 1", lambda v: 0 <= v < 1)
+    number("class_imbalance", class_imbalance, "a finite number >= 1", lambda v: v >= 1)
+    number("mode_imbalance", mode_imbalance, "a finite number >= 1", lambda v: v >= 1)
+    choice("split", split, ("train", "test"))
     for option, value in options.items():
         if option not in found.options:
             own = ", ".join(found.options)
@@ -302,7 +298,7 @@ def gaussian_mixture(layout: Layout) -> np.ndarray:
 @generator(min_dim=3)
 def nuisance_mixture(layout: Layout, *, nuisance_std: float = 0.5) -> np.ndarray:
     """A Gaussian mixture in a plane, with Gaussian noise of its own size in all other dimensions, randomly rotated."""
-    _check("nuisance_std", nuisance_std, "a finite number >= 0", 0 <= nuisance_std < math.inf)
+    number("nuisance_std", nuisance_std, "a finite number >= 0", lambda v: v >= 0)
     plane = layout.blur(_cell_centres(layout)[layout.cell] + layout.offsets()[layout.classes])
     nuisance = nuisance_std * layout.points.normal(size=(len(plane), layout.dim - 2))
     rotation = stats.special_ortho_group.rvs(layout.dim, random_state=layout.layout)
@@ -337,7 +333,7 @@ def moons(layout: Layout) -> np.ndarray:
 @generator()
 def spirals(layout: Layout, *, turns: float = 0.5) -> np.ndarray:
     """Spiral arms around one middle, the class alternating: a mode is an arm. Arms are a gap apart half-way out."""
-    _check("turns", turns, "a finite number > 0", 0 < turns < math.inf)
+    number("turns", turns, "a finite number > 0", lambda v: v > 0)
     inner, outer = 0.35, 1.0
     along = layout.points.uniform(inner, outer, len(layout.cell))
     within = (layout.t - 1) * layout.gap + 1.0
@@ -367,7 +363,7 @@ def hierarchy(layout: Layout, *, superclasses: int = 2) -> tuple[np.ndarray, np.
     Modes of a class are neighbours here, a gap of 1 apart; the classes of a super-class leave ``1 - overlap`` plus one class's
     extent between them, super-classes twice that of all their classes. Classes are dealt to super-classes in turn.
     """
-    _check("superclasses", superclasses, f"1 to {layout.t}, the number of classes", 1 <= superclasses <= layout.t)
+    integer("superclasses", superclasses, 1, layout.t)
 
     def polygon(corners: int, side: float) -> np.ndarray:
         if corners == 1:

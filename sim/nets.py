@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sim.errors import InvalidInput
+from sim.errors import InvalidInput, choice, integer, number
 from sim.registry import Registry
 from sim.streams import stream
 
@@ -41,9 +41,7 @@ class Net(nn.Module, abc.ABC):
 
     def __init__(self, *, dim: int, normalize: bool) -> None:
         super().__init__()
-        if dim < 1:
-            raise InvalidInput("net.dim", dim, "an integer >= 1")
-        self.dim, self.normalize = dim, normalize
+        self.dim, self.normalize = integer("net.dim", dim, 1), normalize
 
     def forward(self, x: Tensor, index: Tensor) -> Tensor:
         """Embed samples.
@@ -82,8 +80,7 @@ def _fan_in_bound(fan_in: int) -> float:
 
 
 def _activation(name: str) -> Callable[[Tensor], Tensor]:
-    if name not in ACTIVATIONS:
-        raise InvalidInput("net.activation", name, "one of " + ", ".join(ACTIVATIONS))
+    choice("net.params.activation", name, ACTIVATIONS)
     return ACTIVATIONS[name]
 
 
@@ -116,10 +113,8 @@ class MLP(Net):
         activation: str = "relu",
     ) -> None:
         super().__init__(dim=dim, normalize=normalize)
-        if width < 1:
-            raise InvalidInput("net.width", width, "an integer >= 1")
-        if depth < 0:
-            raise InvalidInput("net.depth", depth, "an integer >= 0")
+        integer("net.params.width", width, 1)
+        integer("net.params.depth", depth, 0)
         self.activation = _activation(activation)
         sizes = [math.prod(shape), *[width] * depth, dim]
         self.weights = nn.ParameterList(
@@ -181,8 +176,7 @@ class Conv(Net):
         super().__init__(dim=dim, normalize=normalize)
         if len(shape) != 3 or min(shape[1:]) < 4:
             raise InvalidInput("x", shape, "images (channels, height >= 4, width >= 4) for net.kind = conv")
-        if width < 1:
-            raise InvalidInput("net.width", width, "an integer >= 1")
+        integer("net.params.width", width, 1)
         self.activation = _activation(activation)
         channels = (shape[0], width, 2 * width)
         self.kernels = nn.ParameterList(
@@ -233,8 +227,7 @@ class Table(Net):
         scale: float = 1.0,
     ) -> None:
         super().__init__(dim=dim, normalize=normalize)
-        if not (math.isfinite(scale) and scale > 0):
-            raise InvalidInput("net.scale", scale, "a finite number > 0")
+        number("net.params.scale", scale, "a finite number > 0", lambda v: v > 0)
         self.positions = _initial(keys, "positions", (samples, dim), scale)
 
     def embed(self, x: Tensor, index: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from scipy.optimize import brentq
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from sim.errors import InvalidInput
+from sim.errors import InvalidInput, integer, number, takes
 from sim.generators import Sample
 from sim.registry import Registry
 from sim.streams import stream
@@ -109,6 +109,11 @@ class Kind:
     probabilities: Callable[..., np.ndarray]
     transition: Callable[..., np.ndarray] | None = None
 
+    @property
+    def options_of(self) -> Callable[..., np.ndarray]:
+        """The function whose keyword parameters are the kind's options."""
+        return self.transition or self.probabilities
+
 
 KINDS: Registry[Kind] = Registry("noise.kind")
 
@@ -164,8 +169,7 @@ def _instance(sample: Sample, level: float, *, sharpness: float = 4.0) -> np.nda
     d_own and d_other are the distances to the nearest other sample of its own and of another class; s makes the mean
     over the sample equal to the level.
     """
-    if not (np.isfinite(sharpness) and sharpness >= 0):
-        raise InvalidInput("noise.params.sharpness", sharpness, "a finite number >= 0")
+    number("noise.params.sharpness", sharpness, "a finite number >= 0", lambda v: v >= 0)
     x = sample.x.reshape(sample.n, -1)
     own, other, destination = np.empty(sample.n), np.full(sample.n, np.inf), np.zeros(sample.n, dtype=np.int64)
     trees = [cKDTree(x[sample.classes == c]) for c in range(sample.t)]
@@ -198,36 +202,30 @@ def _one_mode(sample: Sample, level: float, *, mode: int = 0, classes: Sequence[
     ``mode`` counts within each class, in the order of mode ids; ``classes`` limits the noise to some classes.
     """
     hit = np.zeros(sample.n, dtype=bool)
+    if classes is not None and not isinstance(classes, Sequence):
+        raise InvalidInput("noise.params.classes", classes, "a list of classes")
     for c in range(sample.t) if classes is None else classes:
-        if not 0 <= c < sample.t:
-            raise InvalidInput("noise.params.classes", c, f"classes from 0 to {sample.t - 1}")
+        integer("noise.params.classes", c, 0, sample.t - 1)
         modes = np.unique(sample.modes[sample.classes == c])
-        if not 0 <= mode < len(modes):
-            raise InvalidInput("noise.params.mode", mode, f"0 to {len(modes) - 1}, the modes of class {c}")
+        integer("noise.params.mode", mode, 0, len(modes) - 1)
         hit |= sample.modes == modes[mode]
     clean, noisy = np.eye(sample.t)[sample.classes], symmetric(sample.t, 1 - level)[sample.classes]
     mixed: np.ndarray = np.where(hit[:, None], noisy, clean)
     return mixed
 
 
-def check(kind: str, level: float) -> Kind:
-    """The kind of noise, after checking name and level.
+def check(kind: str, level: float, options: dict[str, Any]) -> Kind:
+    """The kind of noise, after checking name, level and names of options.
 
     Raises
     ------
     InvalidInput
-        For an unknown kind or a level outside [0, 1).
+        For an unknown kind or option, a missing option, or a level outside [0, 1).
     """
-    if not 0 <= level < 1:
-        raise InvalidInput("noise", level, "0 <= noise < 1")
-    return KINDS[kind]
-
-
-def _options(call: Callable[[], np.ndarray], options: dict[str, Any]) -> np.ndarray:
-    try:
-        return call()
-    except TypeError as error:
-        raise InvalidInput("noise.params", options, f"what the kind of noise takes ({error})") from None
+    number("noise", level, "0 <= noise < 1", lambda v: 0 <= v < 1)
+    found = KINDS[kind]
+    takes("noise.params", found.options_of, options, given=("t", "sample", "level"))
+    return found
 
 
 def label_probabilities(kind: str, level: float, sample: Sample, **options: Any) -> np.ndarray:
@@ -253,8 +251,7 @@ def label_probabilities(kind: str, level: float, sample: Sample, **options: Any)
     ------
     InvalidInput
     """
-    found = check(kind, level)
-    return _options(lambda: found.probabilities(sample, level, **options), options)
+    return check(kind, level, options).probabilities(sample, level, **options)
 
 
 def transition(kind: str, t: int, level: float, **options: Any) -> np.ndarray:
@@ -265,11 +262,11 @@ def transition(kind: str, t: int, level: float, **options: Any) -> np.ndarray:
     InvalidInput
         If the kind has none: its labels depend on the sample, not on the class alone.
     """
-    matrix = check(kind, level).transition
+    matrix = check(kind, level, options).transition
     if matrix is None:
         have = ", ".join(k for k in KINDS if KINDS[k].transition is not None)
         raise InvalidInput("noise.kind", kind, f"one of {have}; {kind} noise has label probabilities, but no matrix")
-    return _options(lambda: matrix(t, level, **options), options)
+    return matrix(t, level, **options)
 
 
 def flip(probabilities: Tensor, classes: Tensor, u: Tensor, v: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sim.errors import InvalidInput
+from sim.errors import choice
 from sim.registry import Registry
 
 
@@ -126,6 +126,5 @@ SCHEDULES = {"constant": constant, "cosine": cosine, "step": step}
 
 def schedule(name: str, progress: float) -> float:
     """Factor on the learning rate at ``progress`` in [0, 1) of the training."""
-    if name not in SCHEDULES:
-        raise InvalidInput("optimizer.schedule", name, "one of " + ", ".join(SCHEDULES))
+    choice("optimizer.schedule", name, SCHEDULES)
     return SCHEDULES[name](progress)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sim import generators
-from sim.errors import InvalidInput
+from sim.errors import InvalidInput, choice, takes
 from sim.generators import Sample
 from sim.registry import Registry
 
@@ -27,8 +27,7 @@ class Problem:
 
     def sample(self, split: str) -> Sample:
         """``train`` or ``test`` by name."""
-        if split not in ("train", "test"):
-            raise InvalidInput("split", split, "one of train, test")
+        choice("split", split, ("train", "test"))
         return self.train if split == "train" else self.test
 
 
@@ -38,10 +37,10 @@ PROBLEMS: Registry[Callable[..., Problem]] = Registry("data.name")
 
 def _generated(name: str) -> Callable[..., Problem]:
     def build(*, seed: int, **params: Any) -> Problem:
-        params = {"seed": seed, **params}
-        return Problem(
-            generators.generate(name, split="train", **params), generators.generate(name, split="test", **params)
-        )
+        if "split" in params:
+            raise InvalidInput("data.params.split", params["split"], "nothing: a problem holds both splits")
+        train, test = (generators.generate(name, seed=seed, split=split, **params) for split in ("train", "test"))
+        return Problem(train, test)
 
     return build
 
@@ -50,7 +49,7 @@ for _name in generators.names():
     PROBLEMS.register(_name)(_generated(_name))
 
 
-def build(name: str, seed: int, **params: Any) -> Problem:
+def build(name: str, seed: int, /, **params: Any) -> Problem:
     """Build a problem.
 
     Parameters
@@ -67,4 +66,7 @@ def build(name: str, seed: int, **params: Any) -> Problem:
     InvalidInput
         For an unknown problem or parameter, or a value out of range.
     """
-    return PROBLEMS[name](seed=seed, **params)
+    found = PROBLEMS[name]
+    if name not in generators.names():
+        takes("data.params", found, params, given=("seed",))
+    return found(**{"seed": seed, **params})

@@ -125,14 +125,9 @@ class Trainer:
             raise InvalidInput(
                 "evaluate", first.evaluate, "train, as net.kind = table has no positions for new samples"
             )
-        try:
-            self.net = NETS[first.net.kind](
-                self.keys, data.shape, dim=first.net.dim, normalize=first.net.normalize, **table, **first.net.params
-            ).to(self.device, self.dtype)
-        except TypeError as error:
-            raise InvalidInput(
-                "net.params", first.net.params, f"what net.kind = {first.net.kind} takes ({error})"
-            ) from None
+        self.net = NETS[first.net.kind](
+            self.keys, data.shape, dim=first.net.dim, normalize=first.net.normalize, **table, **first.net.params
+        ).to(self.device, self.dtype)
         params = {**first.loss.params, **self._per_run_loss_params()}
         self.loss = losses.make(first.loss.name, **params, runs=len(configs), classes=data.t).to(
             self.device, self.dtype

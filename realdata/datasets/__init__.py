@@ -7,7 +7,7 @@ import os
 import pkgutil
 from collections.abc import Callable
 
-from sim.errors import InvalidInput
+from sim.errors import choice
 from sim.generators import Sample
 from sim.registry import Registry
 
@@ -40,8 +40,7 @@ def load(name: str, root: str | os.PathLike[str] | None = None, split: str = "tr
     InvalidInput
         For an unknown data set or split, or a folder that doesn't hold the data set.
     """
-    if split not in SPLITS:
-        raise InvalidInput("split", split, "one of " + ", ".join(SPLITS))
+    choice("split", split, SPLITS)
     return DATASETS[name](root, split)
 
 

@@ -7,7 +7,7 @@ import abc
 import torch
 from torch import Tensor, nn
 
-from sim.errors import InvalidInput
+from sim.errors import InvalidInput, choice, number
 from sim.registry import Registry
 from sim.samplers import NEGATIVES, Draws, Tuples, check_pair, select
 
@@ -54,8 +54,8 @@ class TupleLoss(nn.Module, abc.ABC):
     def __init__(self, *, alpha: float | Tensor, squared_distances: bool, reduction: str) -> None:
         super().__init__()
         self.register_buffer("alpha", per_run("alpha", alpha, above=0.0))
-        if reduction not in REDUCTIONS:
-            raise InvalidInput("reduction", reduction, "one of " + ", ".join(REDUCTIONS))
+        choice("reduction", reduction, REDUCTIONS)
+        choice("squared_distances", squared_distances, (True, False))
         self.squared_distances, self.reduction = squared_distances, reduction
 
     @property
@@ -122,7 +122,10 @@ LOSSES: Registry[type[TupleLoss]] = Registry("loss")
 
 def per_run(field: str, value: float | Tensor, above: float = -torch.inf) -> Tensor:
     """A parameter as a float tensor of shape () or (R,), checked to be finite and greater than ``above``."""
-    tensor = torch.as_tensor(value, dtype=torch.float64 if not isinstance(value, Tensor) else None)
+    if not isinstance(value, Tensor):
+        tensor = torch.tensor(number(field, value, "a finite number", lambda _: True), dtype=torch.float64)
+    else:
+        tensor = value
     if tensor.dim() > 1 or not torch.isfinite(tensor).all() or not (tensor > above).all():
         bound = f" > {above:g}" if above > -torch.inf else ""
         raise InvalidInput(field, tensor.tolist(), f"a finite number{bound}, or one for each run")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from sim.errors import choice
 from sim.losses.base import LOSSES, TupleLoss, reduce
 from sim.samplers import Tuples
 
@@ -28,6 +29,7 @@ class Contrastive(TupleLoss):
 
     def __init__(self, *, alpha: float | Tensor = 1.0, squared: bool = False, reduction: str = "avg_nonzero") -> None:
         super().__init__(alpha=alpha, squared_distances=False, reduction=reduction)
+        choice("squared", squared, (True, False))
         self.squared = squared
 
     @property

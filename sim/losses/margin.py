@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from sim.errors import InvalidInput
+from sim.errors import InvalidInput, choice
 from sim.losses.base import LOSSES, TupleLoss, expand, per_run, reduce
 from sim.samplers import Tuples
 
@@ -51,10 +51,8 @@ class Margin(TupleLoss):
         reduction: str = "avg_nonzero",
     ) -> None:
         super().__init__(alpha=alpha, squared_distances=squared_distances, reduction=reduction)
-        if learn_beta not in LEARN:
-            raise InvalidInput("learn_beta", learn_beta, "one of " + ", ".join(LEARN))
-        if count not in COUNTS:
-            raise InvalidInput("count", count, "one of " + ", ".join(COUNTS))
+        choice("learn_beta", learn_beta, LEARN)
+        choice("count", count, COUNTS)
         self.learn_beta, self.count = learn_beta, count
         start = per_run("beta", beta)
         self.beta: Tensor

@@ -229,6 +229,32 @@ def test_interruption_keeps_what_is_finished(tmp_path: Path) -> None:
     assert len(Store(tmp_path / "results" / "store").load()["key"].unique()) == 2
 
 
+ODD = ["abc", "-1", "0", "1.5", ".nan", ".inf", "null", "[1]", "{a: 1}", "true"]
+FIELDS = [
+    "data.name", "data.params", "data.params.classes", "data.params.dim", "data.params.separation", "data.params.seed",
+    "data.params.x", "data.params.split", "data.params.name", "noise.kind", "noise.level", "noise.mode", "noise.exact", "noise.params", "noise.params.rate",
+    "net.kind", "net.dim", "net.normalize", "net.params", "net.params.width", "net.params.activation", "loss.name",
+    "loss.params", "loss.params.alpha", "loss.params.squared_distances", "loss.params.reduction", "loss.params.x",
+    "positive", "negative", "batch", "batch.classes", "batch.per_class", "optimizer.name", "optimizer.lr",
+    "optimizer.loss_lr", "optimizer.weight_decay", "optimizer.schedule", "steps", "checkpoints", "evaluate",
+    "save_embeddings", "dtype", "steps.x", "",
+]  # fmt: skip
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("field", FIELDS)
+def test_no_value_of_any_field_ends_in_a_traceback(collapse: Run, field: str) -> None:
+    refused = 0
+    for value in ODD:
+        code, _, err = collapse("train", *TINY[:3], *SMALL_DATA, f"--set={field}={value}")
+        assert code in (0, 2)
+        if code == 2:
+            refused += 1
+            assert err.startswith("error: ")
+            assert err.count("\n") == 1
+    assert refused >= 1
+
+
 def test_errors_survive_pickling() -> None:
     import pickle
 

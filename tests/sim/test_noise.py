@@ -147,8 +147,14 @@ def test_empirical_transition() -> None:
         (lambda: noise.label_probabilities("symmetric", 1.0, SAMPLE), "noise: got 1.0; allowed: 0 <= noise < 1"),
         (lambda: noise.label_probabilities("symmetric", -0.1, SAMPLE), "noise: got -0.1"),
         (lambda: noise.label_probabilities("symetric", 0.1, SAMPLE), "noise.kind: got 'symetric'; allowed: one of"),
-        (lambda: noise.label_probabilities("symmetric", 0.1, SAMPLE, rate=2), "noise.params: got"),
-        (lambda: noise.label_probabilities("matrix", 0.1, SAMPLE), "noise.params: got {}"),
+        (
+            lambda: noise.label_probabilities("symmetric", 0.1, SAMPLE, rate=2),
+            "noise.params.rate: got 2; allowed: no such parameter; there are nothing",
+        ),
+        (
+            lambda: noise.label_probabilities("matrix", 0.1, SAMPLE),
+            "noise.params.matrix: got None; allowed: a value: it has no default",
+        ),
         (lambda: noise.label_probabilities("matrix", 0.1, SAMPLE, matrix=np.eye(2)), "a 3 x 3 matrix"),
         (lambda: noise.label_probabilities("one_mode", 0.1, SAMPLE, mode=2), "noise.params.mode: got 2"),
         (lambda: noise.label_probabilities("instance", 0.1, SAMPLE, sharpness=-1), "noise.params.sharpness: got -1"),

@@ -231,8 +231,11 @@ def test_what_cannot_be_trained_is_refused() -> None:
     refuse("batch.classes: got 1", batch__classes=1)
     refuse("net.normalize: got False; allowed: true with negative='distance_weighted'", negative="distance_weighted")
     refuse("evaluate: got .* as net.kind = table", net__kind="table", net__params={})
-    refuse("net.params: got .*what net.kind = mlp takes", net__params={"hidden": 3})
-    refuse("net.activation: got 'sin'", net__params={"activation": "sin"})
+    refuse(
+        "net.params.hidden: got 3; allowed: no such parameter; there are width, depth, activation",
+        net__params={"hidden": 3},
+    )
+    refuse("net.params.activation: got 'sin'", net__params={"activation": "sin"})
     refuse("x: got .*images", net__kind="conv", net__params={})
     refuse("optimizer.name: got 'lion'", optimizer__name="lion")
     refuse("optimizer.schedule: got 'linear'", optimizer__schedule="linear")
