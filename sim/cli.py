@@ -1,10 +1,11 @@
-"""The command line: ``collapse train | reproduce | figures | bench``."""
+"""The command line: ``collapse train | verify | reproduce | figures | bench``."""
 
 from __future__ import annotations
 
 import json
 import math
 import sys
+import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -259,6 +260,52 @@ def _assignment(text: str) -> tuple[str, Any]:
     if not equals or not name:
         raise InvalidInput("--set", text, "field=value")
     return name, yaml.safe_load(value)
+
+
+@app.command()
+def verify(
+    claims: Annotated[
+        str, typer.Option("--claims", help="Comma-separated claims, e.g. C3,C7; all if none is named.")
+    ] = "",
+    size: Annotated[
+        str, typer.Option("--size", help="quick (minutes) or full (more restarts, cases and seeds).")
+    ] = "quick",
+    json_file: Json = None,
+) -> None:
+    """Check the theory's claims; exit code 1 if a verdict, or a counter-example's, is not the documented one."""
+    import realdata  # noqa: F401  (makes the digits study known)
+    from sim.theory.claims import CLAIMS, report
+
+    choice("size", size, ("quick", "full"))
+    chosen = _split(claims) or list(CLAIMS)
+    for name in chosen:
+        CLAIMS[name]
+    shown = Table(
+        "claim", "hypotheses", "bound", "best", "verdict", "counter-example", "s", title=f"claims, size {size}"
+    )
+    reports = []
+    with progress("verify", console) as (on_start, on_steps):
+        on_start(len(chosen))
+        for name in chosen:
+            started = time.perf_counter()
+            reports.append({**report(name, CLAIMS[name].check(size)), "seconds": time.perf_counter() - started})
+            on_steps(1)
+    for r in reports:
+        counter = r["counter_example"]
+        met = "met" if all(r["hypotheses"].values()) else "not met"
+        numbers = ["" if r[k] is None else f"{r[k]:.6g}" for k in ("bound", "best")]
+        flip = (
+            f"{counter['verdict']}: {counter['setting']}"
+            if counter["flipped"]
+            else f"NOT FLIPPED: {counter['setting']}"
+        )
+        shown.add_row(f"{r['id']} {r['title']}", met, *numbers, r["verdict"], flip, f"{r['seconds']:.1f}")
+    (console if console.is_terminal else Console(width=160)).print(shown)
+    _write_json(json_file, reports)
+    wrong = [r["id"] for r in reports if r["verdict"] != r["documented"] or not r["counter_example"]["flipped"]]
+    if wrong:
+        print(f"not as documented: {', '.join(wrong)}", file=sys.stderr)
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -106,9 +106,7 @@ class RunConfig(_Model):
 
     def shape(self) -> str:
         """What runs of one tensor program must have in common: all but seed, data, noise, margins and rates."""
-        form = self.model_dump(
-            mode="json", exclude={"seed": True, "data": {"params"}, "noise": {"kind", "level", "params"}}
-        )
+        form = self.model_dump(mode="json", exclude={"seed": True, "data": True, "noise": {"kind", "level", "params"}})
         for name in LOSSES[self.loss.name].per_run:
             form["loss"]["params"].pop(name, None)
         for name in ("lr", "loss_lr", "weight_decay"):

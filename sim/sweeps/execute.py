@@ -19,7 +19,7 @@ def groups(configs: Sequence[RunConfig], limit: int = MAX_GROUP) -> list[list[Ru
     by_shape: dict[tuple[object, ...], list[RunConfig]] = {}
     for config in configs:
         sizes = {k: v for k, v in config.data.params.items() if k != "seed"}
-        by_shape.setdefault((config.shape(), repr(sorted(sizes.items()))), []).append(config)
+        by_shape.setdefault((config.shape(), config.data.name, repr(sorted(sizes.items()))), []).append(config)
     return [g[start : start + limit] for g in by_shape.values() for start in range(0, len(g), limit)]
 
 

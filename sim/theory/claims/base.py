@@ -1,0 +1,158 @@
+"""What a claim is, and how minimisers turn into a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from sim import distances, noise
+from sim.registry import Registry
+from sim.theory.minimise import Minima, within_between
+from sim.verdict import Verdict
+
+ATTAINED = 1e-6
+"""Relative gap to the bound (or to the best value found) below which a restart counts as a minimiser."""
+COLLAPSED, SPREAD = 1e-3, 1e-2
+"""Largest within-class distance, in units of alpha, of a collapsed embedding; least one of an embedding that isn't."""
+
+
+@dataclass(frozen=True)
+class CounterExample:
+    """A case outside the hypotheses, on which a claim's check must come to another verdict.
+
+    Attributes
+    ----------
+    setting : str
+    verdict : str
+        What the check came to.
+    demanded : str
+        What it must come to, if it is able to fail.
+    """
+
+    setting: str
+    verdict: Verdict
+    demanded: Verdict
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a claim's check came to.
+
+    Attributes
+    ----------
+    hypotheses : dict
+        Text -> whether it is met in the case checked.
+    verdict : str
+    bound, best : float or None
+        The exact bound and the best value found in the main case.
+    evidence : dict
+        Numbers, ready for JSON.
+    counter_example : CounterExample
+    """
+
+    hypotheses: dict[str, bool]
+    verdict: Verdict
+    bound: float | None
+    best: float | None
+    counter_example: CounterExample
+    evidence: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A registered claim.
+
+    Attributes
+    ----------
+    title : str
+        The statement in a line.
+    documented : str
+        The verdict that the documentation states.
+    check : callable
+        size (``quick`` or ``full``) -> `Outcome`.
+    """
+
+    title: str
+    documented: Verdict
+    check: Callable[[str], Outcome]
+
+
+CLAIMS: Registry[Claim] = Registry("claim")
+
+
+def report(name: str, outcome: Outcome) -> dict[str, Any]:
+    """A claim's outcome as JSON types."""
+    counter = outcome.counter_example
+    return {
+        "id": name,
+        "title": CLAIMS[name].title,
+        "hypotheses": outcome.hypotheses,
+        "verdict": outcome.verdict,
+        "documented": CLAIMS[name].documented,
+        "bound": outcome.bound,
+        "best": outcome.best,
+        "evidence": outcome.evidence,
+        "counter_example": {
+            "setting": counter.setting,
+            "verdict": counter.verdict,
+            "demanded": counter.demanded,
+            "flipped": counter.verdict == counter.demanded,
+        },
+    }
+
+
+def two_classes(per_class: int) -> np.ndarray:
+    """Labels of two classes of equal size."""
+    return np.repeat([0, 1], per_class)
+
+
+def agreement(t: int, p: float) -> tuple[float, float]:
+    """s_in and s_out of symmetric noise: P(Y_i = Y_j) for two samples of one class, and of two."""
+    matrix = noise.symmetric(t, p)
+    same = matrix @ matrix.T
+    return float(same[0, 0]), float(same[0, 1])
+
+
+def minimisers(minima: Minima) -> list[int]:
+    """Restarts that attain the bound, or, where there is none, the best value found."""
+    target = minima.best if minima.bound is None else minima.bound
+    allowed = target + ATTAINED * max(abs(target), 1e-9 if minima.bound != 0 else ATTAINED)
+    return [k for k, value in enumerate(minima.values.tolist()) if value <= allowed]
+
+
+def collapse_verdict(minima: Minima, classes: np.ndarray, alpha: float) -> tuple[Verdict, dict[str, Any]]:
+    """Is every minimiser found class-collapsed?
+
+    Returns
+    -------
+    (verdict, evidence)
+        ``holds``: all are; ``fails``: at least one is not; ``inconclusive``: none was found, or one lies between.
+    """
+    found = minimisers(minima)
+    within, between = [], []
+    for k in found:
+        inside, outside = within_between(minima.distances(k), classes)
+        within.append(float(inside.max()))
+        between.append((float(outside.min()), float(outside.max())))
+    evidence: dict[str, Any] = {
+        "restarts": len(minima.values),
+        "minimisers": len(found),
+        "best": minima.best,
+        "bound": minima.bound,
+        "within_max": [min(within), max(within)] if within else None,
+        "between": [min(b[0] for b in between), max(b[1] for b in between)] if between else None,
+    }
+    if not found:
+        return "inconclusive", evidence
+    if max(within) > SPREAD * alpha:
+        return "fails", evidence
+    return ("holds" if max(within) < COLLAPSED * alpha else "inconclusive"), evidence
+
+
+def embed(points: Any) -> torch.Tensor:
+    """Distances of points given as a (n, m) array."""
+    return distances.pairwise(torch.as_tensor(np.asarray(points, dtype=np.float64)))

@@ -1,0 +1,66 @@
+"""C11. Trained on noisy coarse labels, easy positives retrieve fine labels better than random ones: measured on digits.
+
+Decided by the statements of the digits study (Recall@1 and MAP@R on new images, paired by seed, Holm's correction) at noise > 0.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from typing import Any
+
+from sim.config import RunConfig
+from sim.studies import STUDIES, easy_against, final
+from sim.sweeps.execute import execute
+from sim.sweeps.store import Store
+from sim.theory.claims.base import CLAIMS, Claim, CounterExample, Outcome
+from sim.verdict import Finding, Verdict, decide, in_words
+
+SEEDS = {"quick": 5, "full": 30}
+METRICS = {"recall_at_1": "Recall@1 on fine labels", "map_at_r": "MAP@R on fine labels"}
+
+
+def _findings(configs: list[RunConfig]) -> list[Finding]:
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(folder)
+        execute(configs, store)
+        return decide(easy_against(final(store.load(configs)), METRICS, "random"))
+
+
+def _verdict(findings: list[Finding]) -> Verdict:
+    verdicts = {f.verdict for f in findings}
+    return "holds" if verdicts == {"holds"} else "fails" if "fails" in verdicts else "inconclusive"
+
+
+def check(size: str) -> Outcome:
+    """The digits study at noise > 0; against batches of two samples a class, where easy positives have no choice."""
+    runs = STUDIES["digits"].configs("full" if size == "full" else "quick")
+    noisy = [c for c in runs if c.noise.level > 0 and c.seed < SEEDS[size]]
+    findings = _findings(noisy)
+    pairs = [
+        c.model_copy(update={"batch": c.batch.model_copy(update={"per_class": 2}), "steps": 200})
+        for c in noisy
+        if c.noise.level == 0.2 and c.seed < 3
+    ]
+    without_choice = _findings(pairs)
+    evidence: dict[str, Any] = {
+        "seeds": SEEDS[size],
+        "words": in_words(findings),
+        "differences": {
+            f"{f.claim} ({f.setting})": [f.difference.mean, f.difference.low, f.difference.high] for f in findings
+        },
+        "zero-shot benchmarks": "not measured yet",
+    }
+    least = min(f.difference.mean for f in findings)
+    return Outcome(
+        hypotheses={"batches hold three or more samples a class": True, "labels are noisy": True},
+        verdict=_verdict(findings),
+        bound=0.0,
+        best=least,
+        evidence=evidence,
+        counter_example=CounterExample("two samples a class in the batch", _verdict(without_choice), "inconclusive"),
+    )
+
+
+CLAIMS.register("C11")(
+    Claim("digits, noisy coarse labels: easy positives retrieve fine labels better than random ones", "holds", check)
+)

@@ -1,0 +1,52 @@
+"""C2. Triplet and margin loss, clean labels: zero loss doesn't force collapse.
+
+Proof. Without noise a triplet costs nothing when D_ij + alpha <= D_ik, a pair of the margin loss when D_in <= beta - alpha and
+D_out >= beta + alpha. Two balls of positive diameter, far enough apart, satisfy both.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sim import noise
+from sim.theory.claims.base import CLAIMS, Claim, CounterExample, Outcome, embed, two_classes
+from sim.theory.expected import expected_loss, lower_bound
+from sim.verdict import Verdict
+
+ALPHA, BETA, PER_CLASS = 0.5, 2.0, 4
+
+
+def _losses(p: float) -> dict[str, tuple[float, float]]:
+    """Loss of a spread-out embedding and the least loss possible, for both losses."""
+    classes = two_classes(PER_CLASS)
+    line = np.linspace(0, 1, PER_CLASS)
+    spread = embed(np.concatenate([line, line + 5.0])[:, None])
+    transition = noise.symmetric(2, p)
+    triplet = float(expected_loss(spread, classes, transition, alpha=ALPHA))
+    margin = float(expected_loss(spread, classes, transition, loss="margin", alpha=ALPHA, beta=BETA))
+    return {
+        "triplet": (triplet, lower_bound(classes, transition, alpha=ALPHA)),
+        "margin": (margin, lower_bound(classes, transition, loss="margin", alpha=ALPHA)),
+    }
+
+
+def _verdict(losses: dict[str, tuple[float, float]]) -> Verdict:
+    """The spread-out embedding is a minimiser of both losses, or of neither."""
+    least = [abs(value - bound) <= 1e-12 * max(bound, 1) for value, bound in losses.values()]
+    return "holds" if all(least) else "fails" if not any(least) else "inconclusive"
+
+
+def check(size: str) -> Outcome:
+    """Two classes of four points spread over unit intervals, five apart: zero loss without noise, not least with noise."""
+    clean, noisy = _losses(1.0), _losses(0.9)
+    return Outcome(
+        hypotheses={"labels are clean (p = 1)": True, "classes are spread out (diameter 1)": True},
+        verdict=_verdict(clean),
+        bound=0.0,
+        best=max(value for value, _ in clean.values()),
+        evidence={"clean (value, bound)": clean, "p = 0.9 (value, bound)": noisy},
+        counter_example=CounterExample("the same embedding with noise 0.1 (p = 0.9)", _verdict(noisy), "fails"),
+    )
+
+
+CLAIMS.register("C2")(Claim("triplet and margin, clean: zero loss doesn't force collapse", "holds", check))

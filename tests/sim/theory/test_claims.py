@@ -1,0 +1,67 @@
+"""Claims: cheap ones run; all are able to fail; their reports are what `collapse verify` promises."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import realdata  # noqa: F401  (makes the digits study known)
+from sim import noise
+from sim.theory.claims import CLAIMS, report
+from sim.theory.claims.base import collapse_verdict
+from sim.theory.claims.c3 import meets_condition
+from sim.theory.claims.c4 import critical
+from sim.theory.minimise import minimise
+
+
+@pytest.mark.parametrize("name", ["C1", "C2", "C6", "C7", "C8"])
+def test_quick_claims_come_to_their_documented_verdict(name: str) -> None:
+    outcome = CLAIMS[name].check("quick")
+    assert outcome.verdict == CLAIMS[name].documented
+    assert outcome.counter_example.verdict == outcome.counter_example.demanded != outcome.verdict
+    written = json.loads(json.dumps(report(name, outcome)))
+    assert {"id", "title", "hypotheses", "verdict", "bound", "best", "evidence", "counter_example"} <= set(written)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [n for n in CLAIMS if n not in ("C1", "C2", "C6", "C7", "C8")])
+def test_slow_claims_come_to_their_documented_verdict(name: str) -> None:
+    outcome = CLAIMS[name].check("quick")
+    assert outcome.verdict == CLAIMS[name].documented
+    assert outcome.counter_example.verdict == outcome.counter_example.demanded
+
+
+def test_order_of_claims() -> None:
+    assert list(CLAIMS) == ["C1", "C2", "C3", "C4", "C5", "C6", "C7", "C8", "C9", "C11"]
+
+
+def test_verdicts_of_minimisers() -> None:
+    """Collapsed, spread out, and not found at all."""
+    classes, transition = np.repeat([0, 1], 3), noise.symmetric(2, 0.9)
+    collapsed = minimise(classes, transition, loss="contrastive", alpha=1.0, restarts=3)
+    assert collapse_verdict(collapsed, classes, 1.0)[0] == "holds"
+    spread = minimise(classes, transition, loss="contrastive", squared=True, alpha=1.0, restarts=3)
+    assert collapse_verdict(spread, classes, 1.0)[0] == "fails"
+    unreachable = minimise(
+        classes, transition, loss="contrastive", alpha=1.0, restarts=3, bound=0.5, steps=50, polish=50
+    )
+    assert collapse_verdict(unreachable, classes, 1.0)[0] == "inconclusive"
+
+
+def test_condition_of_c3() -> None:
+    assert meets_condition(noise.symmetric(3, 0.6))
+    assert meets_condition(noise.symmetric(3, 0.1))
+    assert not meets_condition(noise.symmetric(4, 0.25))
+    assert meets_condition([[0.9, 0.1], [0.3, 0.7]])
+    assert not meets_condition([[1.0, 0.0], [0.6, 0.4]])
+    assert not meets_condition(noise.pair_flip(4, 0.8))
+
+
+def test_phase_transition_of_c4() -> None:
+    assert critical(2) == pytest.approx(0.5)
+    assert critical(10**6) == pytest.approx(np.sqrt(0.5), abs=1e-5)
+    for t in (2, 3, 7, 50):
+        p = critical(t)
+        assert p**2 + (1 - p) ** 2 / (t - 1) == pytest.approx(0.5)
