@@ -1,0 +1,201 @@
+"""Expected losses of training batches: over labels, class-balanced batches, and random choices of positives and negatives.
+
+Training sees B = t K samples a step, K of each class, not the whole set. With one random positive and one random negative an anchor,
+a pair (i, j) is used as a positive with probability u and as a negative with probability v, which depend on the batch: the labels of
+the other samples decide how many candidates there are. Their number is a sum of binomials, so u and v are exact. The margin and
+contrastive losses of a pair then expect u [D - b + a]_+ + v [b + a - D]_+ (and alike), and C4's boundary lies at u = v rather than at
+s_in = 1/2. For symmetric noise that is p = 1/t exactly: there all labels are alike, so a pair is as often a positive as a negative, and
+every p above makes within-class pairs more often positives. Such batches have no phase of total collapse for p > 1/t.
+Where nothing factorises the expectation is estimated, with its standard error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import binom
+
+from sim import losses, noise
+from sim.errors import InvalidInput, choice, integer, number
+from sim.samplers.draws import RunDraws
+from sim.streams import stream
+from sim.theory.expected import check_distances, check_labels, check_loss
+
+CHOICES = ("all", "random", "easy")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An expectation.
+
+    Attributes
+    ----------
+    value : float
+    standard_error : float
+        0 if exact.
+    draws : int
+        Batches drawn; 0 if exact.
+    """
+
+    value: float
+    standard_error: float = 0.0
+    draws: int = 0
+
+
+def _count(transition: np.ndarray, others: np.ndarray, label: int) -> np.ndarray:
+    """Distribution of how many of the other samples (counts a class) carry a label: sums of binomials, by convolution."""
+    distribution = np.ones(1)
+    for c, k in enumerate(others):
+        distribution = np.convolve(distribution, binom.pmf(np.arange(k + 1), k, transition[c, label]))
+    return distribution
+
+
+def pair_use(transition: Any, per_class: int, *, needs_both: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """How often a pair is used, with one random positive and one random negative an anchor in a class-balanced batch.
+
+    Parameters
+    ----------
+    transition : array, shape (t, t)
+    per_class : int
+        K >= 2 samples of each of the t classes in a batch.
+    needs_both : bool
+        An anchor without a positive or without a negative is dropped (losses that count triplets).
+
+    Returns
+    -------
+    (u, v) : two arrays, shape (t, t)
+        u[A, B]: P(a given sample of class B is the positive of a given anchor of class A, both in the batch); v: its negative.
+    """
+    matrix = noise.asymmetric(transition)
+    integer("per_class", per_class, 2)
+    t = len(matrix)
+    u, v = np.zeros((t, t)), np.zeros((t, t))
+    rest = t * per_class - 2
+    same = np.arange(rest + 1)
+    for a in range(t):
+        for b in range(t):
+            others = np.full(t, per_class)
+            others[a] -= 1
+            others[b] -= 1
+            for y in range(t):
+                chance = _count(matrix, others, y)
+                # With both demanded the other kind must be among the rest: not all of it, or not none of it, has the label.
+                has_negative, has_positive = (same < rest, same > 0) if needs_both else (1, 1)
+                u[a, b] += matrix[a, y] * matrix[b, y] * (chance * has_negative / (1 + same)).sum()
+                v[a, b] += matrix[a, y] * (1 - matrix[b, y]) * (chance * has_positive / (1 + rest - same)).sum()
+    return u, v
+
+
+def batch_loss(
+    distances: Any,
+    classes: Any,
+    transition: Any,
+    *,
+    loss: str,
+    positive: str = "random",
+    negative: str = "random",
+    per_class: int,
+    alpha: float,
+    beta: float | None = None,
+    squared: bool = False,
+    points: torch.Tensor | None = None,
+    draws: int = 4000,
+    seed: int = 0,
+) -> Estimate:
+    """Expected loss (``reduction="sum"``) of a class-balanced batch of K samples a class, with fresh labels.
+
+    Exact, and O(n^2), for margin and contrastive losses with random positives and negatives and for the contrastive loss with
+    all of them; estimated otherwise. It is the default of `sim.losses` that is expected: the margin loss counts triplets.
+
+    Parameters
+    ----------
+    distances, classes, transition, loss, alpha, beta, squared
+        See `expected_loss`; distances (n, n).
+    positive, negative : str
+        ``all``, ``random`` or ``easy`` (positives only).
+    per_class : int
+        K.
+    points : Tensor, shape (n, m), optional
+        The embedding itself; needed where the expectation is estimated.
+    draws : int
+        Batches drawn for an estimate.
+    seed : int
+
+    Returns
+    -------
+    Estimate
+
+    Raises
+    ------
+    InvalidInput
+    """
+    check_loss(loss, "all", alpha, beta, squared)
+    labels, matrix = check_labels(classes, transition)
+    choice("positive", positive, CHOICES)
+    choice("negative", negative, CHOICES[:2])
+    sizes = np.bincount(labels, minlength=len(matrix))
+    integer("per_class", per_class, 2, int(sizes.min()))
+    if loss == "triplet" or positive != negative or (loss == "margin" and positive == "all"):
+        if points is None:
+            raise InvalidInput("points", None, f"the embedding: {loss} with {positive} positives has no closed form")
+        return _estimate(points, labels, matrix, loss, positive, negative, per_class, alpha, beta, squared, draws, seed)
+    d = check_distances(distances, len(labels)).detach().double().numpy()
+    if positive == "random":
+        u, v = pair_use(matrix, per_class, needs_both=loss == "margin")
+    else:
+        u = matrix @ matrix.T
+        v = 1 - u
+    same = labels[:, None] == labels
+    own, other = sizes[labels][:, None], sizes[labels][None, :]
+    together = np.where(
+        same, per_class * (per_class - 1) / (own * np.maximum(own - 1, 1)), per_class**2 / (own * other)
+    )
+    np.fill_diagonal(together, 0.0)
+    u, v = u[labels][:, labels], v[labels][:, labels]
+    if loss == "margin":
+        assert beta is not None
+        pull, push = np.maximum(d - beta + alpha, 0), np.maximum(beta + alpha - d, 0)
+    else:
+        pull, push = d, np.maximum(alpha - d, 0)
+        if squared:
+            pull, push = pull**2, push**2
+    return Estimate(float((together * (u * pull + v * push)).sum()))
+
+
+def _estimate(
+    points: torch.Tensor,
+    labels: np.ndarray,
+    matrix: np.ndarray,
+    loss: str,
+    positive: str,
+    negative: str,
+    per_class: int,
+    alpha: float,
+    beta: float | None,
+    squared: bool,
+    draws: int,
+    seed: int,
+) -> Estimate:
+    """Mean of the training loss over drawn batches and labels."""
+    integer("draws", draws, 2)
+    number("alpha", alpha, "a finite number > 0", lambda v: v > 0)
+    rng = stream(seed, "batch loss")
+    members = [np.flatnonzero(labels == c) for c in range(len(matrix))]
+    index = np.concatenate(
+        [m[rng.random((draws, len(m))).argpartition(per_class - 1, axis=1)[:, :per_class]] for m in members], axis=1
+    )
+    truth = torch.from_numpy(labels[index])
+    uniforms = [torch.from_numpy(rng.random(index.shape)) for _ in range(2)]
+    noisy = noise.flip(torch.from_numpy(matrix)[truth], truth, *uniforms)
+    params: dict[str, Any] = {"margin": {"beta": beta}, "contrastive": {"squared": squared}}.get(loss, {})
+    values = losses.make(loss, alpha=alpha, reduction="sum", **params)(
+        points.double()[torch.from_numpy(index)],
+        noisy,
+        positive=positive,
+        negative=negative,
+        generator=RunDraws([(seed, k) for k in range(draws)], block=1),
+    )
+    return Estimate(float(values.mean()), float(values.std() / draws**0.5), draws)
