@@ -19,7 +19,7 @@ import torch
 from scipy.stats import binom
 
 from sim import losses, noise
-from sim.errors import InvalidInput, choice, integer, number
+from sim.errors import InvalidInput, choice, integer
 from sim.samplers.draws import RunDraws
 from sim.streams import stream
 from sim.theory.expected import check_distances, check_labels, check_loss
@@ -181,7 +181,6 @@ def _estimate(
 ) -> Estimate:
     """Mean of the training loss over drawn batches and labels."""
     integer("draws", draws, 2)
-    number("alpha", alpha, "a finite number > 0", lambda v: v > 0)
     rng = stream(seed, "batch loss")
     members = [np.flatnonzero(labels == c) for c in range(len(matrix))]
     index = np.concatenate(
@@ -190,8 +189,8 @@ def _estimate(
     truth = torch.from_numpy(labels[index])
     uniforms = [torch.from_numpy(rng.random(index.shape)) for _ in range(2)]
     noisy = noise.flip(torch.from_numpy(matrix)[truth], truth, *uniforms)
-    params: dict[str, Any] = {"margin": {"beta": beta}, "contrastive": {"squared": squared}}.get(loss, {})
-    values = losses.make(loss, alpha=alpha, reduction="sum", **params)(
+    own: dict[str, dict[str, Any]] = {"margin": {"beta": beta}, "contrastive": {"squared": squared}}
+    values = losses.make(loss, alpha=alpha, reduction="sum", **own.get(loss, {}))(
         points.double()[torch.from_numpy(index)],
         noisy,
         positive=positive,
