@@ -62,26 +62,26 @@ class Entry:
 FIGURES: Registry[Entry] = Registry("figure")
 
 
-def source(name: str, store: Store, profile: str) -> Source:
+def source(name: str, store: Store, profile: str, first_seed: int = 0) -> Source:
     """What figure ``name`` draws from, as far as the store holds it."""
     study = FIGURES[name].study
-    configs = [] if study is None else STUDIES[study].configs(profile)
+    configs = [] if study is None else STUDIES[study].runs(profile, first_seed)
     return Source(store, profile, configs, store.load(configs) if configs else pd.DataFrame())
 
 
-def render(name: str, store: Store, profile: str, folder: Path) -> list[Path]:
+def render(name: str, store: Store, profile: str, folder: Path, first_seed: int = 0) -> list[Path]:
     """Draw a figure from the store to ``folder/name.pdf`` and ``folder/name.png``.
 
-    Both carry where they come from (study, profile, keys' hash is the study's own) in their metadata.
+    Both carry the study, the profile and the first seed in their metadata.
     """
     entry = FIGURES[name]
     folder.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context():
         mpl.use("Agg")
         plt.style.use(STYLE)
-        figure = entry.draw(source(name, store, profile))
+        figure = entry.draw(source(name, store, profile, first_seed))
         written = []
-        about = f"{entry.title}; study {entry.study}, profile {profile}"
+        about = f"{entry.title}; study {entry.study}, profile {profile}, first seed {first_seed}"
         for suffix, metadata in (("pdf", {"Title": entry.title, "Subject": about}), ("png", {"Description": about})):
             written.append(folder / f"{name}.{suffix}")
             figure.savefig(written[-1], metadata=metadata)

@@ -10,13 +10,14 @@ from figures import FIGURES, Entry, Source
 from figures.style import CLASS_COLOURS, DOUBLE_COLUMN, MODE_MARKERS, POSITIVE_NAME
 from sim.problems import build
 
-LOSS, SEED = "triplet", 0
+LOSS = "triplet"
 LEVELS = (0.0, 0.1, 0.2, 0.3, 0.4)
 
 
 def draw(source: Source) -> Figure:
-    """A row for each positive policy, a column for each noise level; one run (seed 0) a panel, on new samples."""
-    chosen = [c for c in source.configs if c.loss.name == LOSS and c.seed == SEED and c.noise.level in LEVELS]
+    """A row for each positive policy, a column for each noise level; one run (the first seed) a panel, on new samples."""
+    seed = min(c.seed for c in source.configs)
+    chosen = [c for c in source.configs if c.loss.name == LOSS and c.seed == seed and c.noise.level in LEVELS]
     positives = list(dict.fromkeys(c.positive for c in chosen))
     figure, axes = plt.subplots(
         len(positives), len(LEVELS), figsize=(DOUBLE_COLUMN, 1.5 * len(positives) + 0.2), squeeze=False
@@ -50,7 +51,7 @@ FIGURES.register("embeddings")(
         title="Embeddings with and without easy positives",
         caption=(
             "New samples of two classes (colour) of four modes (shape), embedded in the plane by nets trained with the triplet "
-            "loss; one run (seed 0) a panel. Each panel has its own scale: the bar gives the length."
+            "loss; one run (the first seed) a panel. Each panel has its own scale: the bar gives the length."
         ),
         study="noise_sweep",
         draw=draw,

@@ -45,10 +45,10 @@ class Outcome:
     table: pd.DataFrame
 
 
-def conclude(name: str, store: Store, profile: str) -> Outcome:
+def conclude(name: str, store: Store, profile: str, first_seed: int = 0) -> Outcome:
     """Decide a study's statements and fill its table from the stored runs."""
     study = STUDIES[name]
-    configs = study.configs(profile)
+    configs = study.runs(profile, first_seed)
     results = store.load(configs)
     last = final(results)
     diverged = results.loc[results["status"] == "diverged", "key"].nunique()

@@ -43,6 +43,7 @@ def configs(
     negatives: Sequence[str] | None = None,
     noise: Sequence[float] = (0.0, 0.1, 0.2, 0.3),
     seeds: int = 10,
+    first_seed: int = 0,
     settings: dict[str, Any] | None = None,
 ) -> list[RunConfig]:
     """The runs of a benchmark.
@@ -56,8 +57,8 @@ def configs(
         Default: for each loss the one it was published with, see `NEGATIVES_OF`.
     noise : sequence of float
         Levels of symmetric noise on the training labels, each in [0, 1).
-    seeds : int
-        Number of seeds >= 1.
+    seeds, first_seed : int
+        Number of seeds >= 1, and the first one.
     settings : mapping from dotted fields to values, optional
         On top of `SETTINGS`.
     """
@@ -69,7 +70,7 @@ def configs(
             "loss.name,negative": sides,
             "positive": list(positives),
             "noise.level": list(noise),
-            "seed": range(seeds),
+            "seed": range(first_seed, first_seed + seeds),
         },
     )
 

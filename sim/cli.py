@@ -185,6 +185,7 @@ def _read_yaml(place: Path) -> dict[str, Any]:
 def figures(
     names: Annotated[list[str] | None, typer.Argument(help="Figures to draw; all if none is named.")] = None,
     profile: Profile = "quick",
+    seed: SeedOption = 0,
     device: Device = "cpu",
     out: Out = DEFAULT_OUT,
     list_: Annotated[bool, typer.Option("--list", help="List the figures and leave.")] = False,
@@ -202,9 +203,9 @@ def figures(
     needed = {FIGURES[name].study for name in chosen} - {None}
     store = Store(out / "store")
     for study in sorted(s for s in needed if s is not None):
-        _run(STUDIES[study].configs(profile), store, device, study)
+        _run(STUDIES[study].runs(profile, seed), store, device, study)
     for name in chosen:
-        for place in render(name, store, profile, out / "figures"):
+        for place in render(name, store, profile, out / "figures", seed):
             console.print(str(place))
 
 
@@ -219,6 +220,7 @@ def bench(
     noise: Annotated[
         str, typer.Option("--noise", help="Comma-separated levels of symmetric label noise, each in [0, 1).")
     ] = "0,0.1,0.2,0.3",
+    seed: SeedOption = 0,
     seeds: Seeds = 10,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="A field by dotted name, on top of the benchmark's settings.")
@@ -238,7 +240,8 @@ def bench(
         positives=_split(positives),
         negatives=_split(negatives) or None,
         noise=_levels(noise),
-        seeds=len(_check_seeds(0, seeds)),
+        seeds=len(_check_seeds(seed, seeds)),
+        first_seed=seed,
         settings=settings,
     )
     store = Store(out / "store")
@@ -311,6 +314,7 @@ def verify(
 @app.command()
 def reproduce(
     profile: Profile = "quick",
+    seed: SeedOption = 0,
     device: Device = "cpu",
     out: Out = DEFAULT_OUT,
     json_file: Json = None,
@@ -325,12 +329,13 @@ def reproduce(
     outcomes = []
     for name in STUDIES:
         console.print(f"[bold]{name}[/bold]: {STUDIES[name].title}", soft_wrap=True)
-        _run(STUDIES[name].configs(profile), store, device, name)
-        _report_diverged(store.load(STUDIES[name].configs(profile)))
-        outcomes.append(conclude(name, store, profile))
+        runs = STUDIES[name].runs(profile, integer("seed", seed, 0))
+        _run(runs, store, device, name)
+        _report_diverged(store.load(runs))
+        outcomes.append(conclude(name, store, profile, seed))
         write_tables(outcomes[-1], out / "tables")
-    pictures = {name: render(name, store, profile, out / "figures")[1] for name in FIGURES}
-    command = f"collapse reproduce --profile {profile}"
+    pictures = {name: render(name, store, profile, out / "figures", seed)[1] for name in FIGURES}
+    command = f"collapse reproduce --profile {profile} --seed {seed}"
     write_report(outcomes, pictures, out / "report.html", profile=profile, command=command)
     for outcome in outcomes:
         console.print(f"\n[bold]{STUDIES[outcome.name].title}[/bold]")

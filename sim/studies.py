@@ -42,6 +42,10 @@ class Study:
     findings: Callable[[pd.DataFrame], list[Finding]]
     metrics: tuple[str, ...]
 
+    def runs(self, profile: str, first_seed: int = 0) -> list[RunConfig]:
+        """The study's runs with ``first_seed`` added to every seed."""
+        return [c.model_copy(update={"seed": c.seed + first_seed}) for c in self.configs(profile)]
+
 
 STUDIES: Registry[Study] = Registry("study")
 

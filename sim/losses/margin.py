@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from sim.errors import InvalidInput, choice
@@ -61,7 +60,7 @@ class Margin(TupleLoss):
             return
         if runs is None:
             raise InvalidInput("runs", None, "the number of runs, as beta is learnt")
-        start = expand("beta", start, runs).to(torch.get_default_dtype())
+        start = expand("beta", start, runs)
         if learn_beta == "class":
             if classes is None:
                 raise InvalidInput("classes", None, "the number of classes, as beta is learnt per class")

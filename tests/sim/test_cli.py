@@ -95,6 +95,9 @@ def test_train_reads_yaml(collapse: Run, tmp_path: Path) -> None:
         (["bench", "--losses=triplet,x"], "loss: got 'x'; allowed: one of"),
         (["figures", "nothing"], "figure: got 'nothing'; allowed: one of"),
         (["figures", "--profile=fast"], "profile: got 'fast'; allowed: one of quick, full"),
+        (["reproduce", "--seed=-1"], "seed: got -1; allowed: an integer >= 0"),
+        (["verify", "--claims=C0"], "claim: got 'C0'; allowed: one of C1, C2"),
+        (["verify", "--size=huge"], "size: got 'huge'; allowed: one of quick, full"),
         (["reproduce", "--profile=fast"], "profile: got 'fast'; allowed: one of quick, full"),
     ],
 )
@@ -194,6 +197,8 @@ def test_reproduce_writes_everything_and_resumes(collapse: Run, tmp_path: Path) 
     stored = index.stat().st_mtime_ns
     assert collapse("reproduce")[0] == 0
     assert index.stat().st_mtime_ns == stored
+    assert collapse("reproduce", "--seed=5", "--out=other", "--json=w.json")[0] == 0
+    assert json.loads((tmp_path / "w.json").read_text()) != findings
 
 
 @pytest.mark.usefixtures("small_studies")
@@ -204,6 +209,22 @@ def test_figures_trains_what_is_missing(collapse: Run, tmp_path: Path) -> None:
         assert name in out
         assert (tmp_path / "results" / "figures" / name).stat().st_size > 10_000
     assert "spread_and_subclusters: Spread" in collapse("figures", "--list")[1]
+
+
+def test_verify_prints_writes_and_judges(collapse: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, out, _ = collapse("verify", "--claims=C2,C6", "--json=c.json")
+    assert code == 0
+    assert "holds" in out
+    written = json.loads((tmp_path / "c.json").read_text())
+    assert [r["id"] for r in written] == ["C2", "C6"]
+    assert all(r["counter_example"]["flipped"] for r in written)
+    from sim.theory.claims import CLAIMS, Claim
+
+    wrong = Claim(CLAIMS["C2"].title, "fails", CLAIMS["C2"].check)
+    monkeypatch.setitem(CLAIMS._entries, "C2", wrong)
+    code, _, err = collapse("verify", "--claims=C2")
+    assert code == 1
+    assert err == "not as documented: C2\n"
 
 
 def test_interruption_keeps_what_is_finished(tmp_path: Path) -> None:
