@@ -287,7 +287,7 @@ def verify(
         "claim", "hypotheses", "bound", "best", "verdict", "counter-example", "s", title=f"claims, size {size}"
     )
     reports = []
-    with progress("verify", console) as (on_start, on_steps):
+    with progress("verify", console, unit="claims") as (on_start, on_steps):
         on_start(len(chosen))
         for name in chosen:
             started = time.perf_counter()

@@ -10,7 +10,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 @contextmanager
-def progress(label: str, console: Console) -> Iterator[tuple[Callable[[int], None], Callable[[int], None]]]:
+def progress(
+    label: str, console: Console, unit: str = "run-steps"
+) -> Iterator[tuple[Callable[[int], None], Callable[[int], None]]]:
     """Show a bar while work goes on; nothing at all if the console isn't a terminal.
 
     Yields
@@ -22,7 +24,7 @@ def progress(label: str, console: Console) -> Iterator[tuple[Callable[[int], Non
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("run-steps"),
+        TextColumn(unit),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),

@@ -100,3 +100,13 @@ def test_report_shows_computed_verdicts(source: Source, tmp_path: Path, monkeypa
     for finding in outcome.findings:
         assert finding.claim in html
     assert html.count('class="holds"') == sum(f.verdict == "holds" for f in outcome.findings)
+
+
+def test_theory_figure_shows_the_sharp_boundary() -> None:
+    """C3: collapsed at every m <= n - 2, spread out at every m >= n - 1; C7: better embeddings lie below."""
+    data = FIGURES["theory"].draw.__globals__["computed"]()
+    for m, spread in data["spread"].items():
+        assert len(spread) >= 1
+        assert max(spread) < 1e-2 if m <= 6 else max(spread) > 1e-2
+    assert all(better < collapsed for collapsed, better in data["certified"].values())
+    assert len(FIGURES["theory"].draw(Source(None, "quick", [], None)).axes) == 4

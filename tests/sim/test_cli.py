@@ -186,7 +186,7 @@ def test_reproduce_writes_everything_and_resumes(collapse: Run, tmp_path: Path) 
     code, out, _ = collapse("reproduce", "--json=v.json")
     assert code == 0
     report = (tmp_path / "results" / "report.html").read_text()
-    assert report.count("data:image/png;base64,") == 4
+    assert report.count("data:image/png;base64,") == 5
     assert "http" not in report.replace("http-equiv", "")
     assert "settings" in out
     findings = json.loads((tmp_path / "v.json").read_text())
