@@ -79,7 +79,7 @@ class Batches:
             run, label = np.unravel_index(sizes.argmin(), sizes.shape)
             what = f"class {label}" if classes else "the data set"
             raise InvalidInput(
-                "batch.per_class" if classes else "batch.size",
+                "batch.per_class",
                 per_class,
                 f"at most {sizes.min()}, the samples that {what} has in run {keys[int(run)]}",
             )

@@ -44,12 +44,6 @@ class Batch:
         return self.draws.uniform(purpose, self.distances, (*self.distances.shape[:2], slots))
 
 
-PositivePolicy = Callable[[Batch, Tensor | None], Chosen]
-"""(batch, distance of the anchor's negative (R, B) if `needs_negative`) -> positives."""
-NegativePolicy = Callable[[Batch, Tensor | None], Chosen]
-"""(batch, distances of the anchor's positives (R, B, P) if `needs_positive`) -> negatives."""
-
-
 @dataclass(frozen=True)
 class Policy:
     """A registered policy.
@@ -57,7 +51,9 @@ class Policy:
     Attributes
     ----------
     choose : callable
-        A `PositivePolicy` or `NegativePolicy`.
+        (batch, distances of the other side's choice) -> choice. A positive policy is given the distance of the anchor's
+        negative (R, B) if it `reads_other_side`, else None; a negative policy the distances of its positives (R, B, P), or None
+        if these are still to be chosen.
     reads_other_side : bool
         It chooses by the distance of the other side's choice (semi-hard policies), which is therefore chosen first.
     single : bool

@@ -105,5 +105,7 @@ def test_impossible_batches_are_refused() -> None:
         Batches([0], [labels], classes=2, per_class=4)
     with pytest.raises(InvalidInput, match=r"batch\.classes: got 3; allowed: at most 2"):
         Batches([0], [labels], classes=3, per_class=2)
-    with pytest.raises(InvalidInput, match=r"batch\.size: got 9; allowed: at most 8"):
+    with pytest.raises(
+        InvalidInput, match=r"batch\.per_class: got 9; allowed: at most 8, the samples that the data set has"
+    ):
         Batches([0], [labels], classes=0, per_class=9)
