@@ -119,6 +119,16 @@ def _print_words(findings: Sequence[Finding]) -> None:
         console.print(f"- {sentence}", highlight=False, soft_wrap=True)
 
 
+def _finished(results: Any, split: str) -> Any:
+    """The last rows of the runs that finished, of which there must be one."""
+    last = final(results, split)
+    if last.empty:
+        raise InvalidInput(
+            "run", results["key"].iloc[0], "at least one run whose loss stays finite (lower optimizer.lr?)"
+        )
+    return last
+
+
 def _report_diverged(results: Any) -> None:
     for _, run in results[results["status"] == "diverged"].drop_duplicates("key").iterrows():
         console.print(
@@ -153,9 +163,7 @@ def train(
     _run(configs, store, _check_device(device), "train")
     results = store.load(configs)
     _report_diverged(results)
-    last = final(results, configs[0].evaluate[-1]) if "split" in results else results.iloc[:0]
-    if last.empty:
-        raise InvalidInput("run", configs[0].key(), "at least one seed whose loss stays finite (lower optimizer.lr?)")
+    last = _finished(results, configs[0].evaluate[-1])
     metrics = [c for c in results.columns[results.columns.get_loc("loss") :] if last[c].notna().any()]
     summary = table(last, metrics, ["loss.name", "positive", "negative", "noise.level"])
     lines = [(m, f"{summary[m][0]:.4g}", *(f"{summary[f'{m}_{s}'][0]:.4g}" for s in ("low", "high"))) for m in metrics]
@@ -248,7 +256,7 @@ def bench(
     _run(configs, store, _check_device(device), f"bench {dataset}")
     results = store.load(configs)
     _report_diverged(results)
-    last = final(results)
+    last = _finished(results, configs[0].evaluate[-1])
     summary = table(last, benchmark.TABLE_METRICS)
     _print_table(
         f"{dataset}: mean ± half of the 95 % interval over {seeds} seeds", readable(summary, benchmark.TABLE_METRICS)

@@ -138,6 +138,21 @@ def test_a_run_that_diverges_is_named(collapse: Run) -> None:
     assert err.startswith("error: run: got")
 
 
+def test_a_bench_whose_runs_all_diverge_says_so(collapse: Run) -> None:
+    wild = ["--set=optimizer.lr=1e30", "--set=optimizer.name=sgd", "--set=loss.params.squared=true", "--set=steps=50"]
+    normal = ["--set=net.normalize=false", "--set=batch.per_class=4", "--set=net.params.width=8"]
+    code, _, err = collapse("bench", "--losses=contrastive", "--noise=0", "--seeds=2", *wild, *normal)
+    assert code == 2
+    assert err.startswith("error: run: got")
+
+
+def test_bench_takes_generators_and_other_splits(collapse: Run) -> None:
+    code, out, _ = collapse("bench", "--dataset=rings", "--losses=triplet", "--noise=0", "--seeds=2", *TINY[:2],
+                            "--set=evaluate=[train]", "--set=net.params.width=8")  # fmt: skip
+    assert code == 0
+    assert "Recall@1 on fine labels" in out
+
+
 @pytest.mark.filterwarnings("default")
 def test_eps_with_two_samples_warns_in_a_line(collapse: Run) -> None:
     code, _, err = collapse("train", *TINY[:2], *SMALL_DATA, "--set=batch.per_class=2", "--set=net.params.width=8")
