@@ -128,7 +128,9 @@ class RunConfig(_Model):
         noise.check(self.noise.kind, self.noise.level, self.noise.params)
         if not self.evaluate:
             raise InvalidInput("evaluate", self.evaluate, "train, test or both")
-        make(self.loss.name, **self.loss.params, runs=1, classes=2).check(self.positive, self.negative)
+        make(self.loss.name, **self.loss.params, runs=1, classes=2, dim=self.net.dim).check(
+            self.positive, self.negative
+        )
         if self.negative == "distance_weighted" and not self.net.normalize:
             raise InvalidInput("net.normalize", False, "true with negative='distance_weighted' (defined on the sphere)")
         if self.batch.classes == 1:

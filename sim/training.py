@@ -129,9 +129,8 @@ class Trainer:
             self.keys, data.shape, dim=first.net.dim, normalize=first.net.normalize, **table, **first.net.params
         ).to(self.device, self.dtype)
         params = {**first.loss.params, **self._per_run_loss_params()}
-        self.loss = losses.make(first.loss.name, **params, runs=len(configs), classes=data.t).to(
-            self.device, self.dtype
-        )
+        given = {"runs": len(configs), "classes": data.t, "dim": first.net.dim, "keys": self.keys}
+        self.loss = losses.make(first.loss.name, **params, **given).to(self.device, self.dtype)
         self.parameters = [*self.net.parameters(), *self.loss.parameters()]
         net_lr = torch.tensor([c.optimizer.lr for c in configs])
         loss_lr = torch.tensor([c.optimizer.loss_lr or c.optimizer.lr for c in configs])
@@ -250,10 +249,7 @@ class Trainer:
             heavy=heavy,
         )
         mean_loss = self._loss_sum / max(self._loss_steps, 1)
-        learnt = {
-            name: p.detach().flatten(1).mean(1) if p.dim() > 1 else p.detach()
-            for name, p in self.loss.named_parameters()
-        }
+        learnt = self.loss.learnt()
         rows: dict[int, dict[str, float | int | str]] = {}
         for r, run_metrics in zip(active, values, strict=True):
             loss = float(mean_loss[r]) if self._loss_steps else float("nan")

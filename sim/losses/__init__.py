@@ -8,12 +8,15 @@ import pkgutil
 from typing import Any
 
 from sim.errors import InvalidInput
-from sim.losses.base import LOSSES, TupleLoss
+from sim.losses.base import LOSSES, Loss, TupleLoss
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
 
-__all__ = ["LOSSES", "TupleLoss", "make", "parameters_of"]
+__all__ = ["LOSSES", "Loss", "TupleLoss", "make", "parameters_of"]
+
+GIVEN = ("runs", "classes", "dim", "keys")
+"""What the caller knows and the user doesn't write: R, number of labels t, embedding dimension m, run keys."""
 
 
 def parameters_of(name: str) -> dict[str, inspect.Parameter]:
@@ -24,10 +27,10 @@ def parameters_of(name: str) -> dict[str, inspect.Parameter]:
     InvalidInput
         For an unknown loss.
     """
-    return {k: p for k, p in inspect.signature(LOSSES[name]).parameters.items() if k not in ("runs", "classes")}
+    return {k: p for k, p in inspect.signature(LOSSES[name]).parameters.items() if k not in GIVEN}
 
 
-def make(name: str, **params: Any) -> TupleLoss:
+def make(name: str, **params: Any) -> Loss:
     """Build a loss.
 
     Parameters
@@ -35,11 +38,12 @@ def make(name: str, **params: Any) -> TupleLoss:
     name : str
         A name in `LOSSES`.
     **params
-        The loss's own parameters; those in its ``per_run`` may be tensors of shape (R,).
+        The loss's own parameters; those in its ``per_run`` may be tensors of shape (R,). Losses that learn something
+        also need some of `GIVEN`.
 
     Returns
     -------
-    TupleLoss
+    Loss
         Callable as ``loss(embeddings (R, B, m), labels (R, B), positive=..., negative=..., generator=...) -> (R,)``.
 
     Raises
@@ -48,7 +52,7 @@ def make(name: str, **params: Any) -> TupleLoss:
         For an unknown loss or parameter, or a value out of range.
     """
     known = parameters_of(name)
-    unknown = [k for k in params if k not in known and k not in ("runs", "classes")]
+    unknown = [k for k in params if k not in known and k not in GIVEN]
     if unknown:
         raise InvalidInput(f"loss.{unknown[0]}", params[unknown[0]], f"{name} takes " + ", ".join(known))
     accepted = inspect.signature(LOSSES[name]).parameters

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Sequence
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sim.errors import InvalidInput, choice, number
+from sim.errors import InvalidInput, choice, integer, number
 from sim.registry import Registry
 from sim.samplers import NEGATIVES, Draws, Tuples, check_pair, select
+from sim.streams import stream
 
 REDUCTIONS = ("avg_nonzero", "mean", "sum")
 
@@ -33,35 +37,16 @@ def reduce(total: Tensor, active: Tensor, count: Tensor, reduction: str) -> Tens
     return total / divisor.clamp_min(1)
 
 
-class TupleLoss(nn.Module, abc.ABC):
-    """Base of the losses on (anchor, positive, negative) tuples.
+class Loss(nn.Module, abc.ABC):
+    """Base of all losses."""
 
-    Parameters
-    ----------
-    alpha : float or Tensor (R,)
-        Margin, > 0, in units of distance.
-    squared_distances : bool
-        Use squared Euclidean distances.
-    reduction : str
-        See `reduce`.
-    """
-
-    per_run: tuple[str, ...] = ("alpha",)
+    per_run: tuple[str, ...] = ()
     """Parameters that may differ between the runs of one batch (given as tensors of shape (R,))."""
-
-    alpha: Tensor
-
-    def __init__(self, *, alpha: float | Tensor, squared_distances: bool, reduction: str) -> None:
-        super().__init__()
-        self.register_buffer("alpha", per_run("alpha", alpha, above=0.0))
-        choice("reduction", reduction, REDUCTIONS)
-        choice("squared_distances", squared_distances, (True, False))
-        self.squared_distances, self.reduction = squared_distances, reduction
 
     @property
     def counts_triplets(self) -> bool:
         """Whether a pair counts once for each triplet it stands in; if not, sets of triplets mean nothing to the loss."""
-        return True
+        return False
 
     def check(self, positive: str, negative: str) -> None:
         """Refuse policies that make no sense together or with this loss.
@@ -75,6 +60,15 @@ class TupleLoss(nn.Module, abc.ABC):
             allowed = ", ".join(n for n in NEGATIVES if not NEGATIVES[n].windowed)
             raise InvalidInput("negative", negative, f"one of {allowed} with a loss that counts pairs, not triplets")
 
+    def learnt(self) -> dict[str, Tensor]:
+        """Numbers that the loss learns and that a reader wants to see, by name; shapes (R,)."""
+        return {}
+
+    def column(self, name: str, like: Tensor) -> Tensor:
+        """A parameter as (R, 1, 1) with ``like``'s dtype and device."""
+        return expand(name, getattr(self, name).to(like), len(like)).view(-1, 1, 1)
+
+    @abc.abstractmethod
     def forward(
         self,
         embeddings: Tensor,
@@ -99,6 +93,46 @@ class TupleLoss(nn.Module, abc.ABC):
         -------
         Tensor, shape (R,)
         """
+
+
+class TupleLoss(Loss):
+    """Base of the losses on distances of (anchor, positive, negative) tuples.
+
+    Parameters
+    ----------
+    alpha : float or Tensor (R,)
+        Margin, > 0, in units of distance.
+    squared_distances : bool
+        Use squared Euclidean distances.
+    reduction : str
+        See `reduce`.
+    """
+
+    per_run: tuple[str, ...] = ("alpha",)
+    alpha: Tensor
+
+    def __init__(self, *, alpha: float | Tensor, squared_distances: bool, reduction: str) -> None:
+        super().__init__()
+        self.register_buffer("alpha", per_run("alpha", alpha, above=0.0))
+        choice("reduction", reduction, REDUCTIONS)
+        choice("squared_distances", squared_distances, (True, False))
+        self.squared_distances, self.reduction = squared_distances, reduction
+
+    @property
+    def counts_triplets(self) -> bool:
+        """See `Loss.counts_triplets`."""
+        return True
+
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        *,
+        positive: str,
+        negative: str,
+        generator: torch.Generator | Draws | None = None,
+    ) -> Tensor:
+        """See `Loss.forward`."""
         self.check(positive, negative)
         alpha = expand("alpha", self.alpha.to(embeddings), len(embeddings))
         tuples = select(
@@ -117,7 +151,118 @@ class TupleLoss(nn.Module, abc.ABC):
         """Loss of each run, shape (R,), from its tuples, margins (R,) and labels (R, B)."""
 
 
-LOSSES: Registry[type[TupleLoss]] = Registry("loss")
+class SimilarityLoss(Loss):
+    """Base of the losses on similarities (dot products, or cosines) of tuples; policies choose by Euclidean distance.
+
+    Parameters
+    ----------
+    cosine : bool
+        Normalise the embeddings first; similarities are then cosines, and the nearest is the most similar.
+    reduction : str
+        See `reduce`.
+    """
+
+    def __init__(self, *, cosine: bool, reduction: str) -> None:
+        super().__init__()
+        choice("cosine", cosine, (True, False))
+        choice("reduction", reduction, REDUCTIONS)
+        self.cosine, self.reduction = cosine, reduction
+
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        *,
+        positive: str,
+        negative: str,
+        generator: torch.Generator | Draws | None = None,
+    ) -> Tensor:
+        """See `Loss.forward`."""
+        self.check(positive, negative)
+        if self.cosine:
+            embeddings = F.normalize(embeddings, dim=-1)
+        return self.of_similarities(
+            select(embeddings, labels, positive=positive, negative=negative, generator=generator, dot=True)
+        )
+
+    @abc.abstractmethod
+    def of_similarities(self, tuples: Tuples) -> Tensor:
+        """Loss of each run, shape (R,), from tuples whose ``d_ap``, ``d_an`` hold similarities."""
+
+
+class ProxyLoss(Loss):
+    """Base of the losses on learnt class vectors (weights, proxies, centres): there are no pairs to choose.
+
+    Parameters
+    ----------
+    runs, classes, dim : int
+        R, number of labels t, embedding dimension m.
+    keys : sequence of R run keys, optional
+        Whose streams initialise the class vectors; default 0 to R - 1.
+    centres : int
+        Class vectors a class.
+    """
+
+    proxies: nn.Parameter
+
+    def __init__(
+        self,
+        *,
+        runs: int | None,
+        classes: int | None,
+        dim: int | None,
+        keys: Sequence[object] | None,
+        centres: int = 1,
+    ) -> None:
+        super().__init__()
+        runs, classes, dim = (integer(k, v, 1) for k, v in (("runs", runs), ("classes", classes), ("dim", dim)))
+        self.classes, self.centres = classes, integer("centres", centres, 1)
+        shape = (classes * centres, dim)
+        keys = range(runs) if keys is None else keys
+        drawn = [stream(key, "init proxies").standard_normal(shape, dtype=np.float32) for key in keys]
+        self.proxies = nn.Parameter(F.normalize(torch.from_numpy(np.stack(drawn)), dim=-1))
+
+    def check(self, positive: str, negative: str) -> None:
+        """Refuse all policies but ``all``: samples meet class vectors, not one another.
+
+        Raises
+        ------
+        InvalidInput
+        """
+        check_pair(positive, negative)
+        for side, policy in (("positive", positive), ("negative", negative)):
+            if policy != "all":
+                raise InvalidInput(side, policy, "all with a loss on class vectors, which chooses no pairs")
+
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        *,
+        positive: str = "all",
+        negative: str = "all",
+        generator: torch.Generator | Draws | None = None,
+    ) -> Tensor:
+        """See `Loss.forward`."""
+        self.check(positive, negative)
+        if embeddings.dim() != 3 or labels.shape != embeddings.shape[:2]:
+            raise InvalidInput(
+                "labels", tuple(labels.shape), f"(R, B) of embeddings (R, B, m) {tuple(embeddings.shape)}"
+            )
+        if int(labels.max()) >= self.classes:
+            raise InvalidInput("labels", int(labels.max()), f"less than the number of classes, {self.classes}")
+        return self.of_proxies(embeddings, labels)
+
+    def cosines(self, embeddings: Tensor) -> Tensor:
+        """Cosines between embeddings (R, B, m) and class vectors, (R, B, t * centres)."""
+        return F.normalize(embeddings, dim=-1) @ F.normalize(self.proxies, dim=-1).mT
+
+    @abc.abstractmethod
+    def of_proxies(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """Loss of each run, shape (R,)."""
+
+
+LOSSES: Registry[type[Loss]] = Registry("loss")
 
 
 def per_run(field: str, value: float | Tensor, above: float = -torch.inf) -> Tensor:
@@ -137,3 +282,8 @@ def expand(field: str, tensor: Tensor, runs: int) -> Tensor:
     if tensor.dim() == 1 and len(tensor) != runs:
         raise InvalidInput(field, tuple(tensor.shape), f"one number, or one for each of the {runs} runs")
     return tensor.expand(runs)
+
+
+def masked_logsumexp(values: Tensor, mask: Tensor, dim: int = -1) -> Tensor:
+    """log sum exp over masked entries; a row without any gives a huge negative number with a zero gradient, never NaN."""
+    return values.masked_fill(~mask, torch.finfo(values.dtype).min / 4).logsumexp(dim)

@@ -72,6 +72,10 @@ class Margin(TupleLoss):
         """See `TupleLoss.counts_triplets`."""
         return self.count == "triplets"
 
+    def learnt(self) -> dict[str, Tensor]:
+        """The boundary, averaged over classes."""
+        return {} if self.learn_beta == "none" else {"beta": self.beta.detach().view(len(self.beta), -1).mean(1)}
+
     def boundaries(self, labels: Tensor) -> Tensor:
         """The boundary of each anchor, shape (R, B)."""
         if self.learn_beta == "class":

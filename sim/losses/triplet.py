@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from sim.errors import choice
 from sim.losses.base import LOSSES, TupleLoss, reduce
 from sim.samplers import Tuples, active_counts
 
@@ -19,21 +21,31 @@ class Triplet(TupleLoss):
     ----------
     alpha : float or Tensor (R,)
         Margin.
+    soft : bool
+        log(1 + exp(D_ap - D_an + alpha)) instead of the hinge (Hermans et al. 2017). It has no active set to count, so that
+        all triplets of a batch take O(B^3) time and memory.
     squared_distances, reduction
         See `TupleLoss`.
     """
 
     def __init__(
-        self, *, alpha: float | Tensor = 0.2, squared_distances: bool = False, reduction: str = "avg_nonzero"
+        self,
+        *,
+        alpha: float | Tensor = 0.2,
+        soft: bool = False,
+        squared_distances: bool = False,
+        reduction: str = "avg_nonzero",
     ) -> None:
         super().__init__(alpha=alpha, squared_distances=squared_distances, reduction=reduction)
+        choice("soft", soft, (True, False))
+        self.soft = soft
 
     def of_tuples(self, tuples: Tuples, alpha: Tensor, labels: Tensor) -> Tensor:
         """See `TupleLoss.of_tuples`."""
         count = tuples.triplet_counts()[0].sum((1, 2))
-        if not tuples.all_pairs:
+        if self.soft or not tuples.all_pairs:
             gap = tuples.d_ap.unsqueeze(-1) - tuples.d_an + alpha.view(-1, 1, 1, 1)
-            terms = gap.clamp_min(0) * tuples.triplet_mask()
+            terms = (F.softplus(gap) if self.soft else gap.clamp_min(0)) * tuples.triplet_mask()
             return reduce(terms.sum((1, 2, 3)), (terms > 0).sum((1, 2, 3)), count, self.reduction)
         # The hinge is linear where it is active: with the counts of active triplets at hand, the sum over B^3 triplets
         # is a sum over pairs, and its gradient too.

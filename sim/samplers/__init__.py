@@ -74,6 +74,7 @@ def select(
     generator: torch.Generator | Draws | None = None,
     alpha: Tensor | None = None,
     squared: bool = False,
+    dot: bool = False,
 ) -> Tuples:
     """The tuples of R batches under a positive and a negative policy.
 
@@ -89,6 +90,8 @@ def select(
         The margin; needed by ``semihard_all``.
     squared : bool
         Give squared distances (policies choose by rank, except that `semihard_all`'s window is then squared too).
+    dot : bool
+        Give dot products instead of distances (policies still choose by distance).
 
     Raises
     ------
@@ -100,7 +103,7 @@ def select(
     check_pair(positive, negative)
     # With single choices on both sides only 2B distances need a gradient, not B^2.
     keeps_all = not (POSITIVES[positive].single and NEGATIVES[negative].single)
-    matrix = distances.pairwise(embeddings if keeps_all else embeddings.detach())
+    matrix = distances.pairwise(embeddings if keeps_all and not dot else embeddings.detach())
     with torch.no_grad():
         same = labels.unsqueeze(2) == labels.unsqueeze(1)
         other = ~same
@@ -112,4 +115,6 @@ def select(
         if alpha is None:
             raise InvalidInput("alpha", None, f"a margin, as negative={negative!r} is limited by it")
         window = alpha
+    if dot:
+        return gather_tuples(embeddings, embeddings @ embeddings.mT, positives, negatives, window)
     return gather_tuples(embeddings, matrix if keeps_all else None, positives, negatives, window, squared)

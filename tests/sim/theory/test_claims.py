@@ -11,6 +11,7 @@ import realdata  # noqa: F401  (makes the digits study known)
 from sim import noise
 from sim.theory.claims import CLAIMS, report
 from sim.theory.claims.base import collapse_verdict
+from sim.theory.claims.c10 import off_the_pole
 from sim.theory.claims.c3 import meets_condition
 from sim.theory.claims.c4 import critical
 from sim.theory.minimise import minimise
@@ -34,7 +35,7 @@ def test_slow_claims_come_to_their_documented_verdict(name: str) -> None:
 
 
 def test_order_of_claims() -> None:
-    assert list(CLAIMS) == ["C1", "C2", "C3", "C4", "C5", "C6", "C7", "C8", "C9", "C11"]
+    assert list(CLAIMS) == ["C1", "C2", "C3", "C4", "C5", "C6", "C7", "C8", "C9", "C10", "C11"]
 
 
 def test_verdicts_of_minimisers() -> None:
@@ -65,3 +66,10 @@ def test_phase_transition_of_c4() -> None:
     for t in (2, 3, 7, 50):
         p = critical(t)
         assert p**2 + (1 - p) ** 2 / (t - 1) == pytest.approx(0.5)
+
+
+def test_normalised_softmax_attains_its_noisy_bound_without_collapse() -> None:
+    found = off_the_pole(0.9, 0.05)
+    bound = found["bound: entropy of the label given the class"]
+    assert found["expected loss"] == pytest.approx(bound, rel=1e-12)
+    assert found["largest within-class distance"] > 1.9

@@ -1,0 +1,40 @@
+"""Lifted structure loss, generalised."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from sim.losses.base import LOSSES, TupleLoss, masked_logsumexp, reduce
+from sim.samplers import Tuples
+
+
+@LOSSES.register("lifted")
+class Lifted(TupleLoss):
+    """[log sum_p exp(D_ap) + log sum_n exp(alpha - D_an)]_+, a term an anchor (Song et al. 2016 as in Hermans et al. 2017, eq. 8).
+
+    Equals pytorch-metric-learning's ``GeneralizedLiftedStructureLoss(neg_margin=alpha, pos_margin=0)``; an anchor without
+    a positive or without a negative has no term.
+
+    Parameters
+    ----------
+    alpha, squared_distances, reduction
+        See `TupleLoss`.
+    """
+
+    def __init__(
+        self, *, alpha: float | Tensor = 1.0, squared_distances: bool = False, reduction: str = "mean"
+    ) -> None:
+        super().__init__(alpha=alpha, squared_distances=squared_distances, reduction=reduction)
+
+    @property
+    def counts_triplets(self) -> bool:
+        """See `Loss.counts_triplets`."""
+        return False
+
+    def of_tuples(self, tuples: Tuples, alpha: Tensor, labels: Tensor) -> Tensor:
+        """See `TupleLoss.of_tuples`."""
+        whole = tuples.pos_mask.any(-1) & tuples.neg_mask.flatten(2).any(-1)
+        pull = masked_logsumexp(tuples.d_ap, tuples.pos_mask)
+        push = masked_logsumexp(alpha.view(-1, 1, 1) - tuples.d_an.flatten(2), tuples.neg_mask.flatten(2))
+        terms = (pull + push).where(whole, 0.0).clamp_min(0)
+        return reduce(terms.sum(1), (terms > 0).sum(1), whole.sum(1), self.reduction)

@@ -1,0 +1,52 @@
+"""Multi-similarity loss."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sim.losses.base import LOSSES, SimilarityLoss, masked_logsumexp, per_run, reduce
+from sim.samplers import Tuples
+
+
+@LOSSES.register("multi_similarity")
+class MultiSimilarity(SimilarityLoss):
+    """(1/alpha) log(1 + sum_p exp(-alpha (s - base))) + (1/beta) log(1 + sum_n exp(beta (s - base))) (Wang et al. 2019, eq. 13).
+
+    A term an anchor, averaged over all anchors. The authors' pair mining is separate: choose pairs by the policies.
+
+    Parameters
+    ----------
+    alpha, beta : float or Tensor (R,)
+        Sharpness on the positive and the negative side, > 0.
+    base : float or Tensor (R,)
+        Similarity around which pairs are weighted.
+    cosine, reduction
+        See `SimilarityLoss`.
+    """
+
+    per_run = ("alpha", "beta", "base")
+
+    def __init__(
+        self,
+        *,
+        alpha: float | Tensor = 2.0,
+        beta: float | Tensor = 50.0,
+        base: float | Tensor = 0.5,
+        cosine: bool = True,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(cosine=cosine, reduction=reduction)
+        self.register_buffer("alpha", per_run("alpha", alpha, above=0.0))
+        self.register_buffer("beta", per_run("beta", beta, above=0.0))
+        self.register_buffer("base", per_run("base", base))
+
+    def of_similarities(self, tuples: Tuples) -> Tensor:
+        """See `SimilarityLoss.of_similarities`."""
+        alpha, beta, base = (self.column(name, tuples.d_ap) for name in self.per_run)
+        positive = masked_logsumexp(-alpha * (tuples.d_ap - base), tuples.pos_mask)
+        negative = masked_logsumexp(beta * (tuples.d_an.flatten(2) - base), tuples.neg_mask.flatten(2))
+        zero = torch.zeros_like(positive)
+        terms = torch.logaddexp(positive, zero) / alpha.squeeze(-1) + torch.logaddexp(negative, zero) / beta.squeeze(-1)
+        count = torch.full((len(terms),), terms.shape[1], device=terms.device)
+        return reduce(terms.sum(1), (terms > 0).sum(1), count, self.reduction)

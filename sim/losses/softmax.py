@@ -1,0 +1,150 @@
+"""The softmax family: cross entropy over classes from learnt class vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from sim.losses.base import LOSSES, ProxyLoss, per_run
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean over the batch of - log softmax(logits)_y: (R, B, t), (R, B) -> (R,)."""
+    return -logits.log_softmax(-1).gather(2, labels.unsqueeze(-1)).mean((1, 2))
+
+
+@LOSSES.register("softmax")
+class Softmax(ProxyLoss):
+    """Cross entropy on a linear classifier, logits w_y . e + b_y.
+
+    Parameters
+    ----------
+    runs, classes, dim, keys
+        See `ProxyLoss`.
+    """
+
+    def __init__(
+        self,
+        *,
+        runs: int | None = None,
+        classes: int | None = None,
+        dim: int | None = None,
+        keys: Sequence[object] | None = None,
+    ) -> None:
+        super().__init__(runs=runs, classes=classes, dim=dim, keys=keys)
+        self.bias = nn.Parameter(torch.zeros(self.proxies.shape[0], 1, self.classes))
+
+    def of_proxies(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """See `ProxyLoss.of_proxies`."""
+        return cross_entropy(torch.baddbmm(self.bias, embeddings, self.proxies.mT), labels)
+
+
+@LOSSES.register("normalized_softmax")
+class NormalizedSoftmax(ProxyLoss):
+    """Cross entropy on cosines / temperature (Zhai & Wu 2019).
+
+    Parameters
+    ----------
+    temperature : float or Tensor (R,)
+        > 0.
+    runs, classes, dim, keys
+        See `ProxyLoss`.
+    """
+
+    per_run = ("temperature",)
+
+    def __init__(
+        self,
+        *,
+        temperature: float | Tensor = 0.05,
+        runs: int | None = None,
+        classes: int | None = None,
+        dim: int | None = None,
+        keys: Sequence[object] | None = None,
+    ) -> None:
+        super().__init__(runs=runs, classes=classes, dim=dim, keys=keys)
+        self.register_buffer("temperature", per_run("temperature", temperature, above=0.0))
+
+    def of_proxies(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """See `ProxyLoss.of_proxies`."""
+        return cross_entropy(self.cosines(embeddings) / self.column("temperature", embeddings), labels)
+
+
+@LOSSES.register("proxy_nca")
+class ProxyNCA(ProxyLoss):
+    """ProxyNCA++: cross entropy on - ||e - w||^2 / temperature, both normalised, own proxy in the sum (Teh et al. 2020, eq. 6).
+
+    Parameters
+    ----------
+    temperature : float or Tensor (R,)
+        > 0; 1/9 in the paper.
+    runs, classes, dim, keys
+        See `ProxyLoss`.
+    """
+
+    per_run = ("temperature",)
+
+    def __init__(
+        self,
+        *,
+        temperature: float | Tensor = 1 / 9,
+        runs: int | None = None,
+        classes: int | None = None,
+        dim: int | None = None,
+        keys: Sequence[object] | None = None,
+    ) -> None:
+        super().__init__(runs=runs, classes=classes, dim=dim, keys=keys)
+        self.register_buffer("temperature", per_run("temperature", temperature, above=0.0))
+
+    def of_proxies(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """See `ProxyLoss.of_proxies`."""
+        squared = 2 - 2 * self.cosines(embeddings)
+        return cross_entropy(-squared / self.column("temperature", embeddings), labels)
+
+
+@LOSSES.register("softtriple")
+class SoftTriple(ProxyLoss):
+    """Cross entropy on class similarities softened over several centres a class (Qian et al. 2019, eqs 6-7).
+
+    s_c = sum_k softmax_k(s_ck / gamma) s_ck, logits scale (s_c - delta [c = y]). The regulariser that merges centres is left out.
+
+    Parameters
+    ----------
+    centres : int
+        Centres a class, >= 1.
+    scale, gamma : float or Tensor (R,)
+        > 0.
+    delta : float or Tensor (R,)
+        Margin.
+    runs, classes, dim, keys
+        See `ProxyLoss`.
+    """
+
+    per_run = ("scale", "gamma", "delta")
+
+    def __init__(
+        self,
+        *,
+        centres: int = 10,
+        scale: float | Tensor = 20.0,
+        gamma: float | Tensor = 0.1,
+        delta: float | Tensor = 0.01,
+        runs: int | None = None,
+        classes: int | None = None,
+        dim: int | None = None,
+        keys: Sequence[object] | None = None,
+    ) -> None:
+        super().__init__(runs=runs, classes=classes, dim=dim, keys=keys, centres=centres)
+        self.register_buffer("scale", per_run("scale", scale, above=0.0))
+        self.register_buffer("gamma", per_run("gamma", gamma, above=0.0))
+        self.register_buffer("delta", per_run("delta", delta))
+
+    def of_proxies(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """See `ProxyLoss.of_proxies`."""
+        scale, gamma, delta = (self.column(name, embeddings) for name in self.per_run)
+        each = self.cosines(embeddings).view(*labels.shape, self.classes, self.centres)
+        similarity = ((each / gamma.unsqueeze(-1)).softmax(-1) * each).sum(-1)
+        own = labels.unsqueeze(-1) == torch.arange(self.classes, device=labels.device)
+        return cross_entropy(scale * (similarity - delta * own), labels)

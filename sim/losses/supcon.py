@@ -1,0 +1,42 @@
+"""Supervised contrastive loss."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sim.losses.base import LOSSES, SimilarityLoss, masked_logsumexp, per_run, reduce
+from sim.samplers import Tuples
+
+
+@LOSSES.register("supcon")
+class SupCon(SimilarityLoss):
+    """- mean over positives of log(exp(s_ap / T) / sum over positives and negatives), a term an anchor (Khosla et al. 2020, eq. 2).
+
+    Parameters
+    ----------
+    temperature : float or Tensor (R,)
+        T > 0.
+    cosine, reduction
+        See `SimilarityLoss`.
+    """
+
+    per_run = ("temperature",)
+    temperature: Tensor
+
+    def __init__(
+        self, *, temperature: float | Tensor = 0.1, cosine: bool = True, reduction: str = "avg_nonzero"
+    ) -> None:
+        super().__init__(cosine=cosine, reduction=reduction)
+        self.register_buffer("temperature", per_run("temperature", temperature, above=0.0))
+
+    def of_similarities(self, tuples: Tuples) -> Tensor:
+        """See `SimilarityLoss.of_similarities`."""
+        temperature = self.column("temperature", tuples.d_ap)
+        s_ap = tuples.d_ap / temperature
+        positives = masked_logsumexp(s_ap, tuples.pos_mask).unsqueeze(-1)
+        negatives = masked_logsumexp(tuples.d_an / temperature.unsqueeze(-1), tuples.neg_mask)
+        share = (torch.logaddexp(positives, negatives) - s_ap).where(tuples.pos_mask, 0.0)
+        count = tuples.pos_mask.sum(-1)
+        terms = share.sum(-1) / count.clamp_min(1)
+        return reduce(terms.sum(1), (terms > 0).sum(1), (count > 0).sum(1), self.reduction)

@@ -1,0 +1,98 @@
+"""Losses that put a positive against all negatives in one softmax: N-pair and NT-Xent."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sim.losses.base import LOSSES, SimilarityLoss, masked_logsumexp, per_run, reduce
+from sim.samplers import Draws, Tuples
+
+
+class Tuplet(SimilarityLoss):
+    """log(1 + sum_n exp((s_an - s_ap) / temperature)), once for each (anchor, positive); other positives stay outside.
+
+    Parameters
+    ----------
+    temperature : float or Tensor (R,)
+        > 0.
+    cosine, reduction
+        See `SimilarityLoss`.
+    """
+
+    per_run: tuple[str, ...] = ("temperature",)
+    temperature: Tensor
+
+    def __init__(self, *, temperature: float | Tensor, cosine: bool, reduction: str) -> None:
+        super().__init__(cosine=cosine, reduction=reduction)
+        self.register_buffer("temperature", per_run("temperature", temperature, above=0.0))
+
+    def of_similarities(self, tuples: Tuples) -> Tensor:
+        """See `SimilarityLoss.of_similarities`."""
+        temperature = self.column("temperature", tuples.d_ap)
+        negatives = masked_logsumexp(tuples.d_an / temperature.unsqueeze(-1), tuples.neg_mask)
+        gap = negatives - tuples.d_ap / temperature
+        terms = torch.logaddexp(gap, torch.zeros_like(gap)) * tuples.pos_mask
+        mask = tuples.pos_mask & tuples.neg_mask.any(-1)
+        return reduce(terms.sum((1, 2)), (terms > 0).sum((1, 2)), mask.sum((1, 2)), self.reduction)
+
+
+@LOSSES.register("ntxent")
+class NTXent(Tuplet):
+    """NT-Xent / InfoNCE on cosines (van den Oord et al. 2018; Chen et al. 2020, eq. 1), as in pytorch-metric-learning.
+
+    With ``positive="easy"``, ``negative="hard"`` and temperature 0.1 it is the loss of Xuan et al. (2020).
+
+    Parameters
+    ----------
+    temperature, cosine, reduction
+        See `Tuplet`.
+    """
+
+    def __init__(
+        self, *, temperature: float | Tensor = 0.07, cosine: bool = True, reduction: str = "avg_nonzero"
+    ) -> None:
+        super().__init__(temperature=temperature, cosine=cosine, reduction=reduction)
+
+
+@LOSSES.register("npair")
+class NPair(Tuplet):
+    """N-pair loss on dot products with all chosen negatives (Sohn 2016, eq. 6), and his penalty on the norms.
+
+    Sohn's batches hold one (anchor, positive) a class and take the other classes' positives as negatives;
+    here the negative policy says which samples stand against the positive.
+
+    Parameters
+    ----------
+    l2 : float or Tensor (R,)
+        Weight (0: none) of the mean squared norm of the batch.
+    temperature, cosine, reduction
+        See `Tuplet`.
+    """
+
+    per_run = ("temperature", "l2")
+    l2: Tensor
+
+    def __init__(
+        self,
+        *,
+        temperature: float | Tensor = 1.0,
+        l2: float | Tensor = 0.0,
+        cosine: bool = False,
+        reduction: str = "avg_nonzero",
+    ) -> None:
+        super().__init__(temperature=temperature, cosine=cosine, reduction=reduction)
+        self.register_buffer("l2", per_run("l2", l2))
+
+    def forward(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        *,
+        positive: str,
+        negative: str,
+        generator: torch.Generator | Draws | None = None,
+    ) -> Tensor:
+        """See `Loss.forward`."""
+        loss = super().forward(embeddings, labels, positive=positive, negative=negative, generator=generator)
+        return loss + self.column("l2", loss).flatten() * embeddings.square().sum(-1).mean(-1)
