@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import pandas as pd
@@ -92,7 +93,13 @@ def write_tables(outcome: Outcome, folder: Path) -> list[Path]:
 
 
 def write_report(
-    outcomes: Sequence[Outcome], pictures: dict[str, Path], place: Path, *, profile: str, command: str
+    outcomes: Sequence[Outcome],
+    pictures: dict[str, Path],
+    place: Path,
+    *,
+    profile: str,
+    command: str,
+    claims: Sequence[dict[str, Any]] = (),
 ) -> None:
     """Write the HTML report.
 
@@ -104,6 +111,8 @@ def write_report(
         The file to write.
     profile, command : str
         What was run, as shown to the reader.
+    claims : sequence of dict
+        What ``collapse verify`` found (`sim.theory.claims.report`), with the size and the seed; none if it hasn't run.
     """
 
     def shown(name: str) -> dict[str, str]:
@@ -131,6 +140,7 @@ def write_report(
     place.write_text(
         environment.from_string(template).render(
             studies=studies,
+            claims=[{**c, "evidence": yaml.safe_dump(c["evidence"], sort_keys=False)} for c in claims],
             figures=[shown(name) for name in pictures if FIGURES[name].study is None],
             runs=sum(len(o.configs) for o in outcomes),
             profile=profile,

@@ -45,6 +45,7 @@ SeedOption = Annotated[int, typer.Option("--seed", help="First seed.")]
 Seeds = Annotated[int, typer.Option("--seeds", help="Number of seeds.")]
 
 DEFAULT_OUT = Path("results")
+CLAIMS_FILE = "claims.json"
 
 
 def _check_device(device: str) -> str:
@@ -273,6 +274,17 @@ def _assignment(text: str) -> tuple[str, Any]:
     return name, yaml.safe_load(value)
 
 
+def _kept_claims(out: Path) -> list[dict[str, Any]]:
+    """What `verify` last found, claim by claim; nothing where it hasn't run."""
+    place = out / CLAIMS_FILE
+    if not place.exists():
+        return []
+    try:
+        return list(json.loads(place.read_text()))
+    except (OSError, ValueError) as error:
+        raise InvalidInput("out", str(place), f"claims as written by collapse verify ({error})") from None
+
+
 @app.command()
 def verify(
     claims: Annotated[
@@ -281,13 +293,17 @@ def verify(
     size: Annotated[
         str, typer.Option("--size", help="quick (minutes) or full (more restarts, cases and seeds).")
     ] = "quick",
+    seed: SeedOption = 0,
+    device: Device = "cpu",
+    out: Out = DEFAULT_OUT,
     json_file: Json = None,
 ) -> None:
-    """Check the theory's claims; exit code 1 if a verdict, or a counter-example's, is not the documented one."""
+    """Check the theory's claims and keep the verdicts for the report; exit code 1 if a verdict, or a counter-example's, is not the documented one."""
     import realdata  # noqa: F401  (makes the digits study known)
-    from sim.theory.claims import CLAIMS, report
+    from sim.theory.claims import CLAIMS, Setting, report
 
     choice("size", size, ("quick", "full"))
+    setting = Setting(size, integer("seed", seed, 0), _check_device(device))
     chosen = _split(claims) or list(CLAIMS)
     for name in chosen:
         CLAIMS[name]
@@ -299,7 +315,7 @@ def verify(
         on_start(len(chosen))
         for name in chosen:
             started = time.perf_counter()
-            reports.append({**report(name, CLAIMS[name].check(size)), "seconds": time.perf_counter() - started})
+            reports.append({**report(name, CLAIMS[name].check(setting)), "seconds": time.perf_counter() - started})
             on_steps(1)
     for r in reports:
         counter = r["counter_example"]
@@ -313,6 +329,8 @@ def verify(
         shown.add_row(f"{r['id']} {r['title']}", met, *numbers, r["verdict"], flip, f"{r['seconds']:.1f}")
     (console if console.is_terminal else Console(width=160)).print(shown)
     _write_json(json_file, reports)
+    kept = {r["id"]: r for r in _kept_claims(out)} | {r["id"]: {**r, **asdict(setting)} for r in reports}
+    _write_json(out / CLAIMS_FILE, [kept[name] for name in CLAIMS if name in kept])
     wrong = [r["id"] for r in reports if r["verdict"] != r["documented"] or not r["counter_example"]["flipped"]]
     if wrong:
         print(f"not as documented: {', '.join(wrong)}", file=sys.stderr)
@@ -344,7 +362,7 @@ def reproduce(
         write_tables(outcomes[-1], out / "tables")
     pictures = {name: render(name, store, profile, out / "figures", seed)[1] for name in FIGURES}
     command = f"collapse reproduce --profile {profile} --seed {seed}"
-    write_report(outcomes, pictures, out / "report.html", profile=profile, command=command)
+    write_report(outcomes, pictures, out / "report.html", profile=profile, command=command, claims=_kept_claims(out))
     for outcome in outcomes:
         console.print(f"\n[bold]{STUDIES[outcome.name].title}[/bold]")
         _print_words(outcome.findings)

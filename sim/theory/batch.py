@@ -11,6 +11,7 @@ Where nothing factorises the expectation is estimated, with its standard error.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,7 @@ from sim import losses, noise
 from sim.errors import InvalidInput, choice, integer
 from sim.samplers.draws import RunDraws
 from sim.streams import stream
-from sim.theory.expected import check_distances, check_labels, check_loss
+from sim.theory.expected import check_distances, check_labels, check_loss, expected_loss
 
 CHOICES = ("all", "random", "easy")
 
@@ -97,7 +98,8 @@ def batch_loss(
     loss: str,
     positive: str = "random",
     negative: str = "random",
-    per_class: int,
+    per_class: int | None = None,
+    batch_size: int | None = None,
     alpha: float,
     beta: float | None = None,
     squared: bool = False,
@@ -105,10 +107,11 @@ def batch_loss(
     draws: int = 4000,
     seed: int = 0,
 ) -> Estimate:
-    """Expected loss (``reduction="sum"``) of a class-balanced batch of K samples a class, with fresh labels.
+    """Expected loss (``reduction="sum"``) of a class-balanced or uniform batch with fresh labels.
 
     Exact, and O(n^2), for margin and contrastive losses with random positives and negatives and for the contrastive loss with
-    all of them; estimated otherwise. It is the default of `sim.losses` that is expected: the margin loss counts triplets.
+    all of them; also for uniform batches with all positives and negatives (triplet, contrastive), where every tuple of the whole set
+    is in the batch equally often. Estimated otherwise. It is the default of `sim.losses` that is expected: the margin loss counts triplets.
 
     Parameters
     ----------
@@ -116,8 +119,10 @@ def batch_loss(
         See `expected_loss`; distances (n, n).
     positive, negative : str
         ``all``, ``random`` or ``easy`` (positives only).
-    per_class : int
-        K.
+    per_class : int, optional
+        K >= 2: the batch holds K samples of each class.
+    batch_size : int, optional
+        B >= 2: the batch is B samples drawn uniformly without replacement. Either this or ``per_class``.
     points : Tensor, shape (n, m), optional
         The embedding itself; needed where the expectation is estimated.
     draws : int
@@ -137,11 +142,25 @@ def batch_loss(
     choice("positive", positive, CHOICES)
     choice("negative", negative, CHOICES[:2])
     sizes = np.bincount(labels, minlength=len(matrix))
-    integer("per_class", per_class, 2, int(sizes.min()))
-    if loss == "triplet" or positive != negative or (loss == "margin" and positive == "all"):
+    if (per_class is None) == (batch_size is None):
+        raise InvalidInput("per_class", per_class, "either per_class (class-balanced) or batch_size (uniform batches)")
+    if batch_size is not None:
+        size = integer("batch_size", batch_size, 2, len(labels))
+        if positive == negative == "all" and loss != "margin":
+            order = 3 if loss == "triplet" else 2
+            share = math.perm(size, order) / math.perm(len(labels), order)
+            whole = expected_loss(distances, labels, matrix, loss=loss, alpha=alpha, squared=squared)
+            return Estimate(share * float(whole))
+    else:
+        integer("per_class", per_class, 2, int(sizes.min()))
+    uniform_or_triplet = batch_size is not None or loss == "triplet"
+    if uniform_or_triplet or positive != negative or (loss == "margin" and positive == "all"):
         if points is None:
             raise InvalidInput("points", None, f"the embedding: {loss} with {positive} positives has no closed form")
-        return _estimate(points, labels, matrix, loss, positive, negative, per_class, alpha, beta, squared, draws, seed)
+        return _estimate(
+            points, labels, matrix, loss, positive, negative, per_class, batch_size, alpha, beta, squared, draws, seed
+        )
+    assert per_class is not None
     d = check_distances(distances, len(labels)).detach().double().numpy()
     if positive == "random":
         u, v = pair_use(matrix, per_class, needs_both=loss == "margin")
@@ -172,7 +191,8 @@ def _estimate(
     loss: str,
     positive: str,
     negative: str,
-    per_class: int,
+    per_class: int | None,
+    batch_size: int | None,
     alpha: float,
     beta: float | None,
     squared: bool,
@@ -182,9 +202,12 @@ def _estimate(
     """Mean of the training loss over drawn batches and labels."""
     integer("draws", draws, 2)
     rng = stream(seed, "batch loss")
-    members = [np.flatnonzero(labels == c) for c in range(len(matrix))]
+    if per_class is None:
+        pools = [(np.arange(len(labels)), batch_size or 0)]
+    else:
+        pools = [(np.flatnonzero(labels == c), per_class) for c in range(len(matrix))]
     index = np.concatenate(
-        [m[rng.random((draws, len(m))).argpartition(per_class - 1, axis=1)[:, :per_class]] for m in members], axis=1
+        [pool[rng.random((draws, len(pool))).argpartition(k - 1, axis=1)[:, :k]] for pool, k in pools], axis=1
     )
     truth = torch.from_numpy(labels[index])
     uniforms = [torch.from_numpy(rng.random(index.shape)) for _ in range(2)]

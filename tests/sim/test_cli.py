@@ -73,7 +73,7 @@ def test_train_reads_yaml(collapse: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train", "--set=loss.name=tripet"], "loss: got 'tripet'; allowed: one of contrastive, margin, triplet"),
+        (["train", "--set=loss.name=tripet"], "loss: got 'tripet'; allowed: one of contrastive, lifted"),
         (["train", "--set=positive=nearest"], "positive: got 'nearest'; allowed: one of all, random, easy"),
         (["train", "--set=positive=semihard"], "negative: got 'semihard'; allowed: one of random, easy, hard"),
         (["train", "--set=noise.level=1"], "noise: got 1.0; allowed: 0 <= noise < 1"),
@@ -201,7 +201,7 @@ def test_reproduce_writes_everything_and_resumes(collapse: Run, tmp_path: Path) 
     code, out, _ = collapse("reproduce", "--json=v.json")
     assert code == 0
     report = (tmp_path / "results" / "report.html").read_text()
-    assert report.count("data:image/png;base64,") == 5
+    assert report.count("data:image/png;base64,") == 6
     assert "http" not in report.replace("http-equiv", "")
     assert "settings" in out
     findings = json.loads((tmp_path / "v.json").read_text())

@@ -63,6 +63,30 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class Setting:
+    """How a claim is to be checked.
+
+    Attributes
+    ----------
+    size : str
+        ``quick`` or ``full`` (more restarts, cases and seeds).
+    seed : int
+        Of the random restarts; first seed of the runs that are trained.
+    device : str
+        Where nets are trained; exact sums and minimisers run on the CPU in float64.
+    """
+
+    size: str = "quick"
+    seed: int = 0
+    device: str = "cpu"
+
+    @property
+    def restarts(self) -> int:
+        """Random restarts of a minimisation."""
+        return 18 if self.size == "quick" else 90
+
+
+@dataclass(frozen=True)
 class Claim:
     """A registered claim.
 
@@ -73,12 +97,12 @@ class Claim:
     documented : str
         The verdict that the documentation states.
     check : callable
-        size (``quick`` or ``full``) -> `Outcome`.
+        `Setting` -> `Outcome`.
     """
 
     title: str
     documented: Verdict
-    check: Callable[[str], Outcome]
+    check: Callable[[Setting], Outcome]
 
 
 CLAIMS: Registry[Claim] = Registry("claim")

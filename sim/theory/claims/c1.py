@@ -11,14 +11,23 @@ from typing import Any
 import numpy as np
 
 from sim import noise
-from sim.theory.claims.base import CLAIMS, Claim, CounterExample, Outcome, collapse_verdict, minimisers, two_classes
+from sim.theory.claims.base import (
+    CLAIMS,
+    Claim,
+    CounterExample,
+    Outcome,
+    Setting,
+    collapse_verdict,
+    minimisers,
+    two_classes,
+)
 from sim.theory.minimise import minimise, within_between
 from sim.verdict import Verdict
 
 ALPHA, PER_CLASS, DIM = 1.0, 4, 2
 
 
-def _verdict(p: float, squared: bool, restarts: int) -> tuple[Verdict, dict[str, Any]]:
+def _verdict(p: float, squared: bool, setting: Setting) -> tuple[Verdict, dict[str, Any]]:
     classes = two_classes(PER_CLASS)
     found = minimise(
         classes,
@@ -28,7 +37,8 @@ def _verdict(p: float, squared: bool, restarts: int) -> tuple[Verdict, dict[str,
         squared=squared,
         dim=DIM,
         bound=0.0 if p == 1 else None,
-        restarts=restarts,
+        restarts=setting.restarts,
+        seed=setting.seed,
     )
     verdict, evidence = collapse_verdict(found, classes, ALPHA)
     apart = [within_between(found.distances(k), classes)[1].min() for k in minimisers(found)]
@@ -37,12 +47,11 @@ def _verdict(p: float, squared: bool, restarts: int) -> tuple[Verdict, dict[str,
     return verdict, evidence
 
 
-def check(size: str) -> Outcome:
+def check(setting: Setting) -> Outcome:
     """Linear and squared, four samples a class in the plane; against noisy squared loss."""
-    restarts = 18 if size == "quick" else 90
-    linear, squared = (_verdict(1.0, s, restarts) for s in (False, True))
+    linear, squared = (_verdict(1.0, s, setting) for s in (False, True))
     verdict: Verdict = linear[0] if linear[0] == squared[0] else "inconclusive"
-    noisy = _verdict(0.9, True, restarts)
+    noisy = _verdict(0.9, True, setting)
     return Outcome(
         hypotheses={"labels are clean (p = 1)": True},
         verdict=verdict,

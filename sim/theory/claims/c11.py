@@ -12,17 +12,17 @@ from sim.config import RunConfig
 from sim.studies import STUDIES, easy_against, final
 from sim.sweeps.execute import execute
 from sim.sweeps.store import Store
-from sim.theory.claims.base import CLAIMS, Claim, CounterExample, Outcome
+from sim.theory.claims.base import CLAIMS, Claim, CounterExample, Outcome, Setting
 from sim.verdict import Finding, Verdict, decide, in_words
 
 SEEDS = {"quick": 5, "full": 30}
 METRICS = {"recall_at_1": "Recall@1 on fine labels", "map_at_r": "MAP@R on fine labels"}
 
 
-def _findings(configs: list[RunConfig]) -> list[Finding]:
+def _findings(configs: list[RunConfig], device: str) -> list[Finding]:
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)
-        execute(configs, store)
+        execute(configs, store, device=device)
         return decide(easy_against(final(store.load(configs)), METRICS, "random"))
 
 
@@ -31,17 +31,18 @@ def _verdict(findings: list[Finding]) -> Verdict:
     return "holds" if verdicts == {"holds"} else "fails" if "fails" in verdicts else "inconclusive"
 
 
-def check(size: str) -> Outcome:
+def check(setting: Setting) -> Outcome:
     """The digits study at noise > 0; against batches of two samples a class, where easy positives have no choice."""
-    runs = STUDIES["digits"].configs("full" if size == "full" else "quick")
-    noisy = [c for c in runs if c.noise.level > 0 and c.seed < SEEDS[size]]
-    findings = _findings(noisy)
+    size = setting.size
+    runs = STUDIES["digits"].runs(size, setting.seed)
+    noisy = [c for c in runs if c.noise.level > 0 and c.seed < setting.seed + SEEDS[size]]
+    findings = _findings(noisy, setting.device)
     pairs = [
         c.model_copy(update={"batch": c.batch.model_copy(update={"per_class": 2}), "steps": 200})
         for c in noisy
-        if c.noise.level == 0.2 and c.seed < 3
+        if c.noise.level == 0.2 and c.seed < setting.seed + 3
     ]
-    without_choice = _findings(pairs)
+    without_choice = _findings(pairs, setting.device)
     evidence: dict[str, Any] = {
         "seeds": SEEDS[size],
         "words": in_words(findings),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from sim import noise
-from sim.theory.claims.base import CLAIMS, Claim, CounterExample, Outcome, embed, two_classes
+from sim.theory.claims.base import CLAIMS, Claim, CounterExample, Outcome, Setting, embed, two_classes
 from sim.theory.expected import expected_loss, lower_bound
 from sim.verdict import Verdict
 
@@ -36,7 +36,7 @@ def _verdict(losses: dict[str, tuple[float, float]]) -> Verdict:
     return "holds" if all(least) else "fails" if not any(least) else "inconclusive"
 
 
-def check(size: str) -> Outcome:
+def check(setting: Setting) -> Outcome:
     """Two classes of four points spread over unit intervals, five apart: zero loss without noise, not least with noise."""
     clean, noisy = _losses(1.0), _losses(0.9)
     return Outcome(

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from sim import noise
-from sim.theory.claims.base import CLAIMS, Claim, CounterExample, Outcome, collapse_verdict, two_classes
+from sim.theory.claims.base import CLAIMS, Claim, CounterExample, Outcome, Setting, collapse_verdict, two_classes
 from sim.theory.expected import lower_bound
 from sim.theory.minimise import minimise
 from sim.verdict import Verdict
@@ -38,29 +38,30 @@ def meets_condition(transition: Any) -> bool:
     return bool(np.ptp(off) < 1e-12 and same.diagonal().min() > off.max() + 1e-12)
 
 
-def case(classes: np.ndarray, transition: Any, dim: int, restarts: int) -> tuple[Verdict, dict[str, Any]]:
+def case(classes: np.ndarray, transition: Any, dim: int, setting: Setting) -> tuple[Verdict, dict[str, Any]]:
     """Minimise one case and say whether all minimisers found are collapsed."""
     bound = lower_bound(classes, transition, alpha=ALPHA)
-    found = minimise(classes, transition, alpha=ALPHA, dim=dim, bound=bound, restarts=restarts)
+    found = minimise(
+        classes, transition, alpha=ALPHA, dim=dim, bound=bound, restarts=setting.restarts, seed=setting.seed
+    )
     return collapse_verdict(found, classes, ALPHA)
 
 
-def check(size: str) -> Outcome:
+def check(setting: Setting) -> Outcome:
     """n = 8 over m around n - 1; p through 1/t; unequal sizes; non-symmetric matrices inside and outside the condition."""
-    restarts = 18 if size == "quick" else 90
     classes = two_classes(4)
     n = len(classes)
-    over_m = {m: case(classes, noise.symmetric(2, 0.9), m, restarts) for m in (1, 2, n - 2, n - 1, n)}
-    over_p = {p: case(classes, noise.symmetric(2, p), 2, restarts) for p in (0.95, 0.7, 0.6, 0.5, 0.4, 0.2)}
-    unequal = case(np.repeat([0, 1], [2, 6]), noise.symmetric(2, 0.9), 2, restarts)
+    over_m = {m: case(classes, noise.symmetric(2, 0.9), m, setting) for m in (1, 2, n - 2, n - 1, n)}
+    over_p = {p: case(classes, noise.symmetric(2, p), 2, setting) for p in (0.95, 0.7, 0.6, 0.5, 0.4, 0.2)}
+    unequal = case(np.repeat([0, 1], [2, 6]), noise.symmetric(2, 0.9), 2, setting)
     three = np.repeat([0, 1, 2], 3)
-    three_classes = case(three, noise.symmetric(3, 0.8), 2, restarts)
+    three_classes = case(three, noise.symmetric(3, 0.8), 2, setting)
     # s_00 = 0.82, s_11 = 0.58, s_01 = 0.34: not symmetric, but inside the condition.
     inside = [[0.9, 0.1], [0.3, 0.7]]
-    skewed = case(classes, inside, 2, restarts)
+    skewed = case(classes, inside, 2, setting)
     # s_00 = 1, s_01 = 0.6, s_11 = 0.52: class 1 agrees more with class 0 than with itself.
     outside = [[1.0, 0.0], [0.6, 0.4]]
-    pushed = case(np.repeat([0, 1], [4, 2]), outside, 2, restarts)
+    pushed = case(np.repeat([0, 1], [4, 2]), outside, 2, setting)
     inside_verdicts = [
         *(over_m[m][0] for m in (1, 2, n - 2)),
         *(v for p, (v, _) in over_p.items() if p != 0.5),

@@ -16,7 +16,16 @@ from typing import Any
 import numpy as np
 
 from sim import noise
-from sim.theory.claims.base import CLAIMS, Claim, CounterExample, Outcome, agreement, collapse_verdict, two_classes
+from sim.theory.claims.base import (
+    CLAIMS,
+    Claim,
+    CounterExample,
+    Outcome,
+    Setting,
+    agreement,
+    collapse_verdict,
+    two_classes,
+)
 from sim.theory.expected import lower_bound
 from sim.theory.minimise import minimise, within_between
 from sim.verdict import Verdict
@@ -30,13 +39,21 @@ def critical(t: int) -> float:
 
 
 def case(
-    classes: np.ndarray, p: float, beta: float | str, restarts: int, dim: int = 2
+    classes: np.ndarray, p: float, beta: float | str, setting: Setting, dim: int = 2
 ) -> tuple[Verdict, dict[str, Any]]:
     """Minimise one case; evidence also tells the centres' distance, the mean spread and beta of the best."""
     transition = noise.symmetric(int(classes.max()) + 1, p)
     bound = lower_bound(classes, transition, loss="margin", alpha=ALPHA) if beta == "learn" else None
     found = minimise(
-        classes, transition, loss="margin", alpha=ALPHA, beta=beta, dim=dim, bound=bound, restarts=restarts
+        classes,
+        transition,
+        loss="margin",
+        alpha=ALPHA,
+        beta=beta,
+        dim=dim,
+        bound=bound,
+        restarts=setting.restarts,
+        seed=setting.seed,
     )
     verdict, evidence = collapse_verdict(found, classes, ALPHA)
     within, between = within_between(found.distances(), classes)
@@ -48,15 +65,14 @@ def case(
     }
 
 
-def check(size: str) -> Outcome:
+def check(setting: Setting) -> Outcome:
     """Learnt against fixed beta for n = 8; the phase transition p*(t) for t = 2..100, tried on both sides for t = 3."""
-    restarts = 18 if size == "quick" else 90
-    learnt = case(two_classes(4), 0.9, "learn", restarts)
-    fixed = case(two_classes(4), 0.9, 1.2, restarts)
+    learnt = case(two_classes(4), 0.9, "learn", setting)
+    fixed = case(two_classes(4), 0.9, 1.2, setting)
     stars = {t: critical(t) for t in range(2, 101)}
     exact = max(abs(agreement(t, p)[0] - 0.5) for t, p in stars.items())
     three = np.repeat([0, 1, 2], 3)
-    above, below = (case(three, critical(3) + step, "learn", restarts) for step in (0.05, -0.05))
+    above, below = (case(three, critical(3) + step, "learn", setting) for step in (0.05, -0.05))
     right = (
         learnt[0] == "holds"
         and abs(learnt[1]["between_mean"] - 2 * ALPHA) < 1e-3 * ALPHA

@@ -11,7 +11,7 @@ import numpy as np
 
 from sim import noise
 from sim.streams import stream
-from sim.theory.claims.base import CLAIMS, Claim, CounterExample, Outcome, embed, two_classes
+from sim.theory.claims.base import CLAIMS, Claim, CounterExample, Outcome, Setting, embed, two_classes
 from sim.theory.expected import expected_loss
 from sim.verdict import Verdict
 
@@ -49,8 +49,9 @@ def _verdict(tally: dict[str, int], larger: bool) -> Verdict:
     return "holds" if tally["disagree"] == 0 and larger else "fails"
 
 
-def check(size: str) -> Outcome:
+def check(setting: Setting) -> Outcome:
     """Equivalence on random embeddings; an interleaved embedding with zero EPS loss and positive plain loss."""
+    size = setting.size
     trials = 400 if size == "quick" else 4000
     classes = two_classes(4)
     interleaved = embed(np.array([0, 0.1, 6, 6.1, 3, 3.1, 9, 9.1])[:, None])

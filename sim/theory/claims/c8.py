@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from sim.theory.certificates import NotFound, certify_c8
-from sim.theory.claims.base import CLAIMS, Claim, CounterExample, Outcome, agreement
+from sim.theory.claims.base import CLAIMS, Claim, CounterExample, Outcome, Setting, agreement
 from sim.theory.verifier import verify
 from sim.verdict import Verdict
 
@@ -35,8 +35,9 @@ def _case(t: int, per_class: int, p: str) -> tuple[Verdict, dict[str, Any]]:
     return "inconclusive", {"reason": "no certificate was found"}
 
 
-def check(size: str) -> Outcome:
+def check(setting: Setting) -> Outcome:
     """s_in > 1/2 for two and three classes; the counter-example t = 3, p = 0.6, where s_in < 1/2."""
+    size = setting.size
     cases = {f"t = {t}, {k} a class, p = {p}": _case(t, k, p) for t, k, p in CASES[size]}
     counter = _case(3, 4, "3/5")
     verdicts = {v for v, _ in cases.values()}

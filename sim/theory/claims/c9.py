@@ -15,7 +15,7 @@ import numpy as np
 from sim.config import RunConfig
 from sim.problems import build
 from sim.sweeps.grid import grid
-from sim.theory.claims.base import CLAIMS, Claim, CounterExample, Outcome
+from sim.theory.claims.base import CLAIMS, Claim, CounterExample, Outcome, Setting
 from sim.training import train
 from sim.verdict import Finding, Statement, Verdict, decide, in_words, interval
 
@@ -24,7 +24,7 @@ SHORT, LONG = {"quick": (200, 1600), "full": (500, 8000)}, {"quick": 4, "full": 
 LEVELS = (0.1, 0.2)
 
 
-def _configs(size: str, steps: int, positive: str, mode: str, levels: tuple[float, ...]) -> list[RunConfig]:
+def _configs(setting: Setting, steps: int, positive: str, mode: str, levels: tuple[float, ...]) -> list[RunConfig]:
     base = {
         "loss.params": {"alpha": ALPHA, "reduction": "mean"},
         "positive": positive,
@@ -38,15 +38,15 @@ def _configs(size: str, steps: int, positive: str, mode: str, levels: tuple[floa
     axes: dict[str, Sequence[Any]] = {
         "data.name": ["gaussian_mixture", "xor_grid"],
         "noise.level": list(levels),
-        "seed": range(LONG[size]),
+        "seed": range(setting.seed, setting.seed + LONG[setting.size]),
     }
     return grid(base, axes)
 
 
-def _measure(configs: list[RunConfig]) -> dict[tuple[str, float], dict[str, list[float]]]:
+def _measure(configs: list[RunConfig], device: str) -> dict[tuple[str, float], dict[str, list[float]]]:
     """(generator, level) -> within- and between-class distances over seeds, in units of alpha."""
     measured: dict[tuple[str, float], dict[str, list[float]]] = {}
-    for result in train(configs, [build(c.data.name, c.seed, **c.data.params) for c in configs]):
+    for result in train(configs, [build(c.data.name, c.seed, **c.data.params) for c in configs], device=device):
         place = measured.setdefault((result.config.data.name, result.config.noise.level), {"within": [], "between": []})
         row = result.rows[-1]
         place["within"].append(float(row["within_mean"]) / ALPHA)
@@ -54,9 +54,12 @@ def _measure(configs: list[RunConfig]) -> dict[tuple[str, float], dict[str, list
     return measured
 
 
-def _findings(size: str, positive: str) -> tuple[list[Finding], dict[str, Any]]:
+def _findings(setting: Setting, positive: str) -> tuple[list[Finding], dict[str, Any]]:
     """Does the spread fall with training under noise, below half of alpha and the clean one? And what is reached?"""
-    short, long = (_measure(_configs(size, s, positive, "resampled", (0.0, *LEVELS))) for s in SHORT[size])
+    short, long = (
+        _measure(_configs(setting, s, positive, "resampled", (0.0, *LEVELS)), setting.device)
+        for s in SHORT[setting.size]
+    )
     statements: list[Statement] = []
     distances = {}
     for (name, level), values in long.items():
@@ -79,13 +82,16 @@ def _verdict(findings: list[Finding]) -> Verdict:
     return "holds" if verdicts == {"holds"} else "fails" if "fails" in verdicts else "inconclusive"
 
 
-def check(size: str) -> Outcome:
+def check(setting: Setting) -> Outcome:
     """Two generators, two noise levels, random against easy positives; the static-noise contrast."""
-    plain, reached = _findings(size, "random")
-    easy, easy_reached = _findings(size, "easy")
+    size = setting.size
+    plain, reached = _findings(setting, "random")
+    easy, easy_reached = _findings(setting, "easy")
     static = {
         f"{name}, noise {level:g}": interval(np.array(values["within"])).mean
-        for (name, level), values in _measure(_configs(size, SHORT[size][1], "random", "static", LEVELS)).items()
+        for (name, level), values in _measure(
+            _configs(setting, SHORT[size][1], "random", "static", LEVELS), setting.device
+        ).items()
     }
     worst = max(v["within"][0] for where, v in reached.items() if not where.endswith("noise 0"))
     return Outcome(

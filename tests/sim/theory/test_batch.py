@@ -8,6 +8,7 @@ import torch
 
 from sim import noise
 from sim.errors import InvalidInput
+from sim.losses import make
 from sim.theory import expected_loss
 from sim.theory.batch import _estimate, batch_loss, pair_use
 
@@ -34,7 +35,7 @@ def test_exact_equals_the_mean_over_batches(choice: str, loss: str, squared: boo
     exact = batch_loss(DISTANCES, CLASSES, TRANSITION, squared=squared, **options)
     assert exact.standard_error == 0
     drawn = _estimate(
-        POINTS, CLASSES, np.array(TRANSITION), loss, choice, choice, per_class, 0.6, beta, squared, 20_000, 1
+        POINTS, CLASSES, np.array(TRANSITION), loss, choice, choice, per_class, None, 0.6, beta, squared, 20_000, 1
     )
     assert abs(exact.value - drawn.value) < 4 * drawn.standard_error
     assert drawn.standard_error < 0.01 * exact.value
@@ -81,3 +82,50 @@ def test_bad_input_is_named() -> None:
         batch_loss(DISTANCES, CLASSES, TRANSITION, per_class=2, negative="easy", **options)
     with pytest.raises(InvalidInput, match="points: got None"):
         batch_loss(DISTANCES, CLASSES, TRANSITION, per_class=2, positive="easy", **options)
+
+
+@pytest.mark.parametrize("loss", ["triplet", "contrastive"])
+def test_uniform_batches_are_exact_and_agree_with_drawn_ones(loss: str) -> None:
+    points = torch.randn(9, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    classes, transition = np.repeat([0, 1, 2], 3), noise.symmetric(3, 0.8)
+    exact = batch_loss(
+        torch.cdist(points, points),
+        classes,
+        transition,
+        loss=loss,
+        positive="all",
+        negative="all",
+        batch_size=6,
+        alpha=0.5,
+    )
+    assert exact.draws == 0
+    rng = np.random.default_rng(0)
+    index = torch.from_numpy(np.stack([rng.permutation(9)[:6] for _ in range(20_000)]))
+    matrix = torch.from_numpy(transition)
+    flipped = torch.multinomial(
+        matrix[torch.from_numpy(classes)[index].flatten()], 1, generator=torch.Generator().manual_seed(2)
+    )
+    values = make(loss, alpha=0.5, reduction="sum")(points[index], flipped.view(-1, 6), positive="all", negative="all")
+    assert abs(float(values.mean()) - exact.value) < 4 * float(values.std()) / 20_000**0.5
+
+
+def test_uniform_batches_with_easy_positives_are_estimated() -> None:
+    points = torch.randn(8, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    classes = np.repeat([0, 1], 4)
+    found = batch_loss(
+        None,
+        classes,
+        noise.symmetric(2, 1.0),
+        loss="triplet",
+        positive="easy",
+        negative="all",
+        batch_size=8,
+        alpha=0.5,
+        points=points,
+        draws=4,
+    )
+    # The batch is the whole set and labels are clean: nothing is random, and the expected loss is the answer.
+    whole = expected_loss(torch.cdist(points, points), classes, noise.symmetric(2, 1.0), positive="easy", alpha=0.5)
+    assert found.value == pytest.approx(float(whole), rel=1e-6) and found.standard_error < 1e-6
+    with pytest.raises(InvalidInput, match="^per_class: "):
+        batch_loss(None, classes, noise.symmetric(2, 1.0), loss="triplet", alpha=0.5)

@@ -9,17 +9,17 @@ import pytest
 
 import realdata  # noqa: F401  (makes the digits study known)
 from sim import noise
-from sim.theory.claims import CLAIMS, report
+from sim.theory.claims import CLAIMS, Setting, report
 from sim.theory.claims.base import collapse_verdict
-from sim.theory.claims.c10 import off_the_pole
 from sim.theory.claims.c3 import meets_condition
 from sim.theory.claims.c4 import critical
+from sim.theory.claims.c10 import off_the_pole
 from sim.theory.minimise import minimise
 
 
 @pytest.mark.parametrize("name", ["C1", "C2", "C6", "C7", "C8"])
 def test_quick_claims_come_to_their_documented_verdict(name: str) -> None:
-    outcome = CLAIMS[name].check("quick")
+    outcome = CLAIMS[name].check(Setting())
     assert outcome.verdict == CLAIMS[name].documented
     assert outcome.counter_example.verdict == outcome.counter_example.demanded != outcome.verdict
     written = json.loads(json.dumps(report(name, outcome)))
@@ -29,7 +29,7 @@ def test_quick_claims_come_to_their_documented_verdict(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n in CLAIMS if n not in ("C1", "C2", "C6", "C7", "C8")])
 def test_slow_claims_come_to_their_documented_verdict(name: str) -> None:
-    outcome = CLAIMS[name].check("quick")
+    outcome = CLAIMS[name].check(Setting())
     assert outcome.verdict == CLAIMS[name].documented
     assert outcome.counter_example.verdict == outcome.counter_example.demanded
 
