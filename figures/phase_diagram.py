@@ -15,7 +15,7 @@ from sim.theory.claims.c7 import SCALES, phase_diagram
 
 LEVELS = (0.95, 0.9, 0.8, 0.6)
 CASES = {2: (4, 8, 12), 3: (4, 8)}
-RESTARTS = 4
+RESTARTS = 12
 
 
 @functools.cache
@@ -46,7 +46,7 @@ FIGURES.register("phase_diagram")(
     Entry(
         title="Easy positives: sub-clusters of the best embedding (C7)",
         caption=(
-            "Sub-clusters a class (mean over classes) of the best of four minimised free embeddings in the plane, EPS triplet loss, symmetric "
+            "Sub-clusters a class (mean over classes) of the best of twelve minimised free embeddings in the plane, EPS triplet loss, symmetric "
             "noise. Standing apart: linked within a tenth of the margin; a margin apart: linked within the margin. The margin is the unit of "
             "length. Best found, not certified: a count may be that of a local minimum."
         ),
