@@ -110,3 +110,22 @@ def test_theory_figure_shows_the_sharp_boundary() -> None:
         assert max(spread) < 1e-2 if m <= 6 else max(spread) > 1e-2
     assert all(better < collapsed for collapsed, better in data["certified"].values())
     assert len(FIGURES["theory"].draw(Source(None, "quick", [], None)).axes) == 4
+
+
+def test_report_shows_the_claims_that_were_checked(tmp_path: Path) -> None:
+    claim = {
+        "id": "C9",
+        "title": "a title",
+        "verdict": "inconclusive",
+        "bound": None,
+        "best": 0.25,
+        "evidence": {"steps": 3, "text": "a < b"},
+        "counter_example": {"setting": "elsewhere", "verdict": "fails", "flipped": False},
+        "size": "quick",
+        "seed": 7,
+    }
+    for claims, expected in (([claim], "collapse verify --claims C9 --size quick --seed 7"), ([], "Not checked yet")):
+        write_report([], {}, tmp_path / "report.html", profile="quick", command="a command", claims=claims)
+        page = (tmp_path / "report.html").read_text()
+        assert expected in page
+        assert ("NOT FLIPPED" in page) == ("a &lt; b" in page) == bool(claims)
