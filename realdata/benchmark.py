@@ -10,6 +10,7 @@ import pandas as pd
 from sim.config import RunConfig
 from sim.errors import integer
 from sim.studies import STUDIES, Study, easy_against, falls_with_noise
+from sim.sweeps import spec
 from sim.sweeps.grid import grid
 from sim.verdict import Finding, decide
 
@@ -92,7 +93,7 @@ STUDIES.register("digits")(
             "Nets are trained on noisy even/odd labels of scikit-learn's digits. Does the same loss keep the ten digits "
             "apart better, on new images, when its positives are easy rather than random ones?"
         ),
-        configs=lambda profile: configs("digits", seeds=10 if profile == "quick" else 30),
+        configs=lambda profile: spec.load(f"digits_{profile}"),
         findings=findings,
         metrics=TABLE_METRICS,
     )

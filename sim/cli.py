@@ -1,4 +1,4 @@
-"""The command line: ``collapse train | verify | reproduce | figures | bench``."""
+"""The command line: ``collapse train | sweep | results | verify | reproduce | figures | bench``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from sim.config import RunConfig
 from sim.errors import InvalidInput, choice, integer
 from sim.progress import progress
 from sim.studies import PROFILES, STUDIES, final, table
+from sim.sweeps import spec
+from sim.sweeps import store as stores
 from sim.sweeps.execute import execute
+from sim.sweeps.executors import EXECUTORS, Resources
 from sim.sweeps.grid import grid
 from sim.sweeps.store import Store, writable_folder
 from sim.verdict import Finding, in_words
@@ -76,10 +79,20 @@ def _levels(text: str) -> list[float]:
         raise InvalidInput("noise", text, "numbers separated by commas, each 0 <= noise < 1") from None
 
 
-def _run(configs: Sequence[RunConfig], store: Store, device: str, label: str) -> None:
+def _run(
+    configs: Sequence[RunConfig],
+    store: Store,
+    device: str,
+    label: str,
+    *,
+    executor: str = "local",
+    workers: int | None = None,
+    scheduler: str | None = None,
+) -> None:
+    resources = Resources(device, workers, scheduler)
     try:
         with progress(label, console) as (on_start, on_steps):
-            execute(configs, store, device=device, on_start=on_start, on_steps=on_steps)
+            execute(configs, store, executor=executor, resources=resources, on_start=on_start, on_steps=on_steps)
     except KeyboardInterrupt:
         print("interrupted; finished runs are kept and will not be repeated", file=sys.stderr)
         raise typer.Exit(130) from None
@@ -188,6 +201,97 @@ def _read_yaml(place: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise InvalidInput("config", str(place), "a mapping from fields to values")
     return values
+
+
+@app.command()
+def sweep(
+    specification: Annotated[
+        str, typer.Argument(metavar="SPEC", help="YAML file, or the name of a shipped specification.")
+    ] = "",
+    executor: Annotated[str, typer.Option("--executor", help="local, processes or dask.")] = "processes",
+    workers: Annotated[int | None, typer.Option("--workers", help="Worker processes; one a core if not given.")] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option("--scheduler", help="Address of a dask scheduler; a cluster on this machine if not given."),
+    ] = None,
+    device: Device = "cpu",
+    out: Out = DEFAULT_OUT,
+    json_file: Json = None,
+    list_: Annotated[bool, typer.Option("--list", help="List the shipped specifications and leave.")] = False,
+) -> None:
+    """Train every run of a specification that the store doesn't hold yet, and print the table."""
+    import realdata  # noqa: F401  (makes real data sets known)
+
+    if list_:
+        for name in spec.shipped():
+            console.print(f"{name}: {len(spec.load(name))} runs")
+        return
+    EXECUTORS[executor]
+    configs = spec.load(specification)
+    store = Store(out / "store")
+    missing = len(configs) - len(store.finished(c.key() for c in configs))
+    console.print(f"{len(configs)} runs, {len(configs) - missing} of them in {store.folder}")
+    name = Path(specification).stem
+    _run(configs, store, _check_device(device), name, executor=executor, workers=workers, scheduler=scheduler)
+    results = store.load(configs)
+    _report_diverged(results)
+    last = _finished(results, configs[0].evaluate[-1])
+    varied = [c for c in _fields(last) if c != "seed" and last[c].nunique(dropna=False) > 1]
+    summary = table(last, [m for m in SWEEP_METRICS if m in last], varied or ["data.name"])
+    _print_means(f"{name}: mean over seeds", summary)
+    _write_json(json_file, _records(summary))
+
+
+SWEEP_METRICS = ("within_mean", "relative_spread", "subclusters_linkage", "recall_at_1")
+
+
+def _print_means(title: str, summary: Any) -> None:
+    _print_table(title, summary.drop(columns=summary.filter(regex="_(low|high)$").columns))
+
+
+def _fields(results: Any) -> list[str]:
+    """The columns that hold the runs' configurations."""
+    return [c for c in results.columns if c.split(".")[0] in RunConfig.model_fields]
+
+
+@app.command()
+def results(
+    query: Annotated[
+        str | None,
+        typer.Option("--query", help="Condition on columns, e.g. 'loss.name == \"triplet\" and noise.level > 0.1'."),
+    ] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="Write the rows to this CSV file.")] = None,
+    parquet: Annotated[Path | None, typer.Option("--parquet", help="Write the rows to this Parquet file.")] = None,
+    out: Out = DEFAULT_OUT,
+    json_file: Json = None,
+) -> None:
+    """Show what the store holds: one row a run, checkpoint and split, to look at or to take elsewhere."""
+    rows = stores.load(out / "store", query)
+    if rows.empty:
+        console.print("no rows" + ("" if query is None else f" for which {query}"), markup=False)
+        return
+    if csv is not None:
+        writable_folder(csv.parent, "csv")
+        rows.to_csv(csv, index=False)
+    if parquet is not None:
+        writable_folder(parquet.parent, "parquet")
+        try:
+            rows.to_parquet(parquet, index=False)
+        except ImportError:
+            raise InvalidInput(
+                "parquet", str(parquet), "--csv, or install the extra: class-collapse[parquet]"
+            ) from None
+    _write_json(json_file, _records(rows))
+    status = rows.drop_duplicates("key")["status"].value_counts()
+    counts = ", ".join(f"{n} {name}" for name, n in status.items())
+    console.print(f"{rows['key'].nunique()} runs ({counts}), {len(rows)} rows, {len(rows.columns)} columns")
+    varied = [c for c in _fields(rows) if c != "seed" and rows[c].nunique(dropna=False) > 1]
+    if not {"split", "step"} <= set(rows.columns):
+        return
+    last = rows[rows["step"] == rows.groupby("key")["step"].transform("max")]
+    factors = ["split", *varied]
+    summary = table(last.fillna(dict.fromkeys(varied, "")), [m for m in SWEEP_METRICS if m in last], factors)
+    _print_means("mean over seeds, last checkpoint", summary)
 
 
 @app.command()

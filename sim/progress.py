@@ -6,7 +6,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+
+class _Rate(ProgressColumn):
+    """Units done a second."""
+
+    def render(self, task: Task) -> Text:
+        return Text("" if task.speed is None else f"({task.speed:,.0f}/s)")
 
 
 @contextmanager
@@ -25,6 +42,7 @@ def progress(
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn(unit),
+        _Rate(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),

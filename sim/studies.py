@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
 from sim.config import RunConfig
 from sim.registry import Registry
-from sim.sweeps.grid import grid
+from sim.sweeps import spec
 from sim.verdict import Finding, Statement, decide, interval
 
 PROFILES = ("quick", "full")
@@ -153,32 +152,6 @@ def falls_with_noise(last: pd.DataFrame, metrics: dict[str, str], positive: str)
     return statements
 
 
-def _noise_sweep(profile: str) -> list[RunConfig]:
-    full = profile == "full"
-    base = {
-        "data.name": "gaussian_mixture",
-        "negative": "random",
-        "optimizer.loss_lr": 0.01,
-        "optimizer.schedule": "cosine",
-        "steps": 6000 if full else 1500,
-        "save_embeddings": True,
-    }
-    # `mean` over tuples, random negatives and fresh labels: the expectation of a step's loss is the theory's.
-    losses = [
-        ("triplet", {"alpha": 0.5, "reduction": "mean"}),
-        ("margin", {"alpha": 0.2, "learn_beta": "global", "reduction": "mean"}),
-    ]
-    if full:
-        losses.append(("contrastive", {"alpha": 1.0, "reduction": "mean"}))
-    axes: dict[str, Sequence[Any]] = {
-        "loss.name,loss.params": losses,
-        "positive": ["random", "easy"],
-        "noise.level": [round(0.05 * k, 2) for k in range(9)] if full else [0.0, 0.1, 0.2, 0.3, 0.4],
-        "seed": range(30 if full else 10),
-    }
-    return grid(base, axes)
-
-
 def _noise_sweep_findings(last: pd.DataFrame) -> list[Finding]:
     falls = {
         "within_mean": "the within-class spread",
@@ -195,7 +168,7 @@ STUDIES.register("noise_sweep")(
             "Small nets are trained on two classes of four interleaved Gaussian modes, with labels drawn afresh at every "
             "step. Does label noise pull a class's modes together, and do easy positives keep them apart?"
         ),
-        configs=_noise_sweep,
+        configs=lambda profile: spec.load(f"noise_sweep_{profile}"),
         findings=_noise_sweep_findings,
         metrics=(
             "within_mean",

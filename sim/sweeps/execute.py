@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
+import math
 from collections.abc import Callable, Sequence
 
 from sim.config import RunConfig
-from sim.problems import Problem, build
+from sim.sweeps.executors import EXECUTORS, Resources
 from sim.sweeps.store import Store
-from sim.training import train
 
 MAX_GROUP = 64
 """Runs trained together at most: beyond it speed gains little, and an interruption loses at most one group."""
@@ -27,7 +26,8 @@ def execute(
     configs: Sequence[RunConfig],
     store: Store,
     *,
-    device: str = "cpu",
+    executor: str = "local",
+    resources: Resources | None = None,
     on_start: Callable[[int], None] | None = None,
     on_steps: Callable[[int], None] | None = None,
 ) -> None:
@@ -38,25 +38,29 @@ def execute(
     configs : sequence of RunConfig
         Repeated ones are trained once.
     store : Store
-    device : str
+        Written group by group, by this process only.
+    executor : str
+        A name in `sim.sweeps.executors.EXECUTORS`.
+    resources : Resources, optional
     on_start : callable, optional
         Called once with the number of run-steps to do.
     on_steps : callable, optional
         Called with the number of run-steps done since the last call.
+
+    Raises
+    ------
+    InvalidInput
     """
+    chosen, resources = EXECUTORS[executor], resources or Resources()
     done = store.finished(c.key() for c in configs)
     todo = list({c.key(): c for c in configs if c.key() not in done}.values())
     if on_start is not None:
         on_start(sum(c.steps for c in todo))
-    for group in groups(todo):
-        built: dict[str, Problem] = {}
-        started = time.perf_counter()
-        problems = []
-        for config in group:
-            # A data set that ignores the seed gives the same object again, so that its runs share memory.
-            name = f"{config.data.model_dump_json()} {config.seed}"
-            if name not in built:
-                built[name] = build(config.data.name, config.seed, **config.data.params)
-            problems.append(built[name])
-        results = train(group, problems, device=device, on_steps=on_steps)
-        store.add(results, time.perf_counter() - started)
+    if not todo:
+        return
+    limit = MAX_GROUP
+    if executor != "local":
+        # Enough groups for all workers, and a few more, so that none waits long for the last one.
+        limit = min(MAX_GROUP, math.ceil(len(todo) / (2 * resources.processes)))
+    for results, seconds in chosen(groups(todo, limit), resources, on_steps or (lambda _: None)):
+        store.add(results, seconds)

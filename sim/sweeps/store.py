@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import re
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -146,23 +147,61 @@ class Store:
             ``key``, ``status``, ``diverged_at``, the config's fields by dotted name, ``step``, ``split``, and the metrics.
             A run that diverged before its first checkpoint has one row without metrics.
         """
-        wanted = None if configs is None else {c.key() for c in configs}
         with closing(self._connect()) as db:
-            runs = db.execute("SELECT key, config, status, diverged_at, seconds FROM runs").fetchall()
-            rows = db.execute("SELECT key, step, split, metrics FROM rows ORDER BY key, step, split").fetchall()
+            only = ""
+            if configs is not None:
+                db.execute("CREATE TEMP TABLE wanted (key TEXT PRIMARY KEY)")
+                db.executemany("INSERT OR IGNORE INTO wanted VALUES (?)", [(c.key(),) for c in configs])
+                only = "JOIN wanted USING (key)"
+            runs = db.execute(f"SELECT key, config, status, diverged_at, seconds FROM runs {only}").fetchall()
+            rows = db.execute(f"SELECT key, step, split, metrics FROM rows {only} ORDER BY key, step, split").fetchall()
         by_key: dict[str, dict[str, Any]] = {
             key: {"key": key, "status": status, "diverged_at": at, "seconds": s, **flatten(json.loads(config))}
             for key, config, status, at, s in runs
-            if wanted is None or key in wanted
         }
         tidy = [
-            {**by_key[key], "step": step, "split": split, **json.loads(values)}
-            for key, step, split, values in rows
-            if key in by_key
+            {**by_key[key], "step": step, "split": split, **json.loads(values)} for key, step, split, values in rows
         ]
         with_rows = {row["key"] for row in tidy}
         tidy += [run for key, run in by_key.items() if key not in with_rows]
         return pd.DataFrame(tidy)
+
+
+def load(folder: str | os.PathLike[str], query: str | None = None) -> pd.DataFrame:
+    """All results of a folder as a tidy table.
+
+    Parameters
+    ----------
+    folder : path
+        A store's folder.
+    query : str, optional
+        Only the rows for which this is true, in the language of `pandas.DataFrame.query`; fields are written by their dotted
+        names: ``loss.name == "triplet" and noise.level > 0.1``.
+
+    Returns
+    -------
+    DataFrame
+        See `Store.load`.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no store, or the query can't be evaluated.
+    """
+    if not (Path(folder) / INDEX).exists():
+        raise InvalidInput("out", str(folder), f"a folder with results (it has no {INDEX})")
+    table = Store(folder).load()
+    if query is None or table.empty:
+        return table
+    fields = sorted((c for c in table.columns if "." in c), key=len, reverse=True)
+    quoted = re.sub(rf"(?<![\w.`'\"])({'|'.join(map(re.escape, fields))})(?![\w.`'\"])", r"`\1`", query)
+    try:
+        chosen = table.query(quoted)
+    except Exception as error:  # pandas passes on whatever its expression raises
+        raise InvalidInput("query", query, f"a condition on columns ({' '.join(str(error).split())})") from None
+    if not isinstance(chosen, pd.DataFrame):
+        raise InvalidInput("query", query, "a condition that is true or false for each row")
+    return chosen.reset_index(drop=True)
 
 
 def _metrics_json(row: dict[str, float | int | str]) -> str:

@@ -148,3 +148,17 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path, monkeypatch:
         monkeypatch.setattr(store_module.tempfile, "TemporaryFile", refuse)
     with pytest.raises(InvalidInput, match="locked.*a folder that can be written"):
         Store(locked)
+
+
+def test_load_queries_by_dotted_names(tmp_path: Path) -> None:
+    configs = grid(BASE, {"positive": ["easy", "random"], "noise.level": [0.0, 0.2]})
+    execute(configs, Store(tmp_path))
+    assert len(store_module.load(tmp_path)) == 12
+    chosen = store_module.load(tmp_path, 'positive == "easy" and noise.level > 0.1 and step == 4')
+    assert list(chosen["key"]) == [configs[1].key()]
+    for query in ("nonsense >", "no_such_column == 1", "`noise.level` + 1"):
+        with pytest.raises(InvalidInput, match="query: got"):
+            store_module.load(tmp_path, query)
+    with pytest.raises(InvalidInput, match="out: got .*a folder with results"):
+        store_module.load(tmp_path / "nowhere")
+    assert not (tmp_path / "nowhere").exists()

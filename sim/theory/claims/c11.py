@@ -11,6 +11,7 @@ from typing import Any
 from sim.config import RunConfig
 from sim.studies import STUDIES, easy_against, final
 from sim.sweeps.execute import execute
+from sim.sweeps.executors import Resources
 from sim.sweeps.store import Store
 from sim.theory.claims.base import CLAIMS, Claim, CounterExample, Outcome, Setting
 from sim.verdict import Finding, Verdict, decide, in_words
@@ -22,7 +23,7 @@ METRICS = {"recall_at_1": "Recall@1 on fine labels", "map_at_r": "MAP@R on fine 
 def _findings(configs: list[RunConfig], device: str) -> list[Finding]:
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)
-        execute(configs, store, device=device)
+        execute(configs, store, resources=Resources(device))
         return decide(easy_against(final(store.load(configs)), METRICS, "random"))
 
 

@@ -1,0 +1,234 @@
+"""A sweep's specification: a YAML file that says which runs to make, with errors that point to its lines.
+
+```yaml
+base:                # fields of `sim.config.RunConfig` by dotted name, the same in all runs
+  steps: 1500
+  data: {name: gaussian_mixture}
+list:                # points: fields that belong together, written out
+  - {loss.name: triplet, loss.params: {alpha: 0.5}}
+  - {loss.name: margin, loss.params: {alpha: 0.2}}
+zip:                 # lists of equal length that advance together
+  positive: [random, easy]
+  negative: [random, semihard]
+grid:                # every combination
+  noise.level: [0, 0.1, 0.2]
+seeds: 10            # 0 to 9; or {first: 100, count: 10}
+```
+
+The runs are the product of `list`, `zip`, `grid` and `seeds`, the last varying fastest. Every part may be left out.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sim.config import RunConfig, dotted, parse
+from sim.errors import InvalidInput, integer
+
+PARTS = ("base", "list", "zip", "grid", "seeds")
+
+MAX_RUNS = 1_000_000
+"""More runs than this are taken for a mistake."""
+
+
+@dataclass(frozen=True)
+class _At:
+    """A value and the line (from 1) that it was written on."""
+
+    value: Any
+    line: int
+
+
+_Point = dict[str, _At]
+
+
+class _Reader:
+    """Reads the nodes of one file, so that errors can name a line."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def error(self, line: int, field: str, value: object, allowed: str) -> InvalidInput:
+        return InvalidInput(f"{self.name}, line {line}: {field}", value, allowed)
+
+    def plain(self, node: yaml.Node) -> Any:
+        loader = yaml.SafeLoader("")
+        try:
+            return loader.construct_document(node)
+        except yaml.YAMLError as error:
+            raise self.error(_line(node), "value", " ".join(str(error).split()), "plain YAML") from None
+
+    def mapping(self, node: yaml.Node, field: str) -> dict[str, yaml.Node]:
+        if not isinstance(node, yaml.MappingNode):
+            raise self.error(_line(node), field, self.plain(node), "a mapping from fields to values")
+        found: dict[str, yaml.Node] = {}
+        for key, value in node.value:
+            name = str(self.plain(key))
+            if name in found:
+                raise self.error(_line(key), name, "twice", "each field once")
+            found[name] = value
+        return found
+
+    def sequence(self, node: yaml.Node, field: str) -> list[yaml.Node]:
+        if not isinstance(node, yaml.SequenceNode) or not node.value:
+            raise self.error(_line(node), field, self.plain(node), "a list with at least one entry")
+        return list(node.value)
+
+    def point(self, node: yaml.Node, field: str) -> _Point:
+        return {k: _At(self.plain(v), _line(v)) for k, v in self.mapping(node, field).items()}
+
+    def axes(self, node: yaml.Node, field: str) -> dict[str, list[_At]]:
+        return {
+            name: [_At(self.plain(v), _line(v)) for v in self.sequence(values, name)]
+            for name, values in self.mapping(node, field).items()
+        }
+
+    def seeds(self, node: yaml.Node) -> range:
+        value = self.plain(node)
+        first, count = 0, value
+        if isinstance(value, dict):
+            if set(value) != {"first", "count"}:
+                raise self.error(_line(node), "seeds", value, "a number, or {first: ..., count: ...}")
+            first, count = value["first"], value["count"]
+        try:
+            first = integer("seeds.first", first, 0)
+            return range(first, first + integer("seeds", count, 1))
+        except InvalidInput as error:
+            raise self.error(_line(node), error.field, error.value, error.allowed) from None
+
+
+def _line(node: yaml.Node) -> int:
+    return int(node.start_mark.line) + 1
+
+
+def read(text: str, name: str = "spec") -> list[RunConfig]:
+    """The runs of a specification.
+
+    Parameters
+    ----------
+    text : str
+        YAML, see the module's documentation.
+    name : str
+        What to call it in errors.
+
+    Returns
+    -------
+    list of RunConfig
+        Checked, without repetitions.
+
+    Raises
+    ------
+    InvalidInput
+        Naming the file, the line and the field.
+    """
+    reader = _Reader(name)
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = mark.line + 1 if mark is not None else 1
+        raise reader.error(line, "YAML", getattr(error, "problem", None) or str(error), "valid YAML") from None
+    if root is None:
+        raise reader.error(1, "spec", "", "some of " + ", ".join(PARTS))
+    parts = reader.mapping(root, "spec")
+    for part, node in parts.items():
+        if part not in PARTS:
+            raise reader.error(_line(node), part, reader.plain(node), "one of " + ", ".join(PARTS))
+    base = reader.point(parts["base"], "base") if "base" in parts else {}
+    points = [reader.point(n, "list") for n in reader.sequence(parts["list"], "list")] if "list" in parts else [{}]
+    zipped = _zip(reader, parts["zip"]) if "zip" in parts else [{}]
+    axes = reader.axes(parts["grid"], "grid") if "grid" in parts else {}
+    seeds = reader.seeds(parts["seeds"]) if "seeds" in parts else range(1)
+    varied = [*({k for p in points for k in p}), *({k for p in zipped for k in p}), *axes]
+    for field in varied:
+        at = next(v for v in _everything(points, zipped, axes) if field in v)[field]
+        if varied.count(field) > 1:
+            raise reader.error(at.line, field, "twice", "a field in one of list, zip and grid only")
+        if field == "seed":
+            raise reader.error(at.line, field, at.value, "nothing: say `seeds`")
+    total = len(points) * len(zipped) * len(seeds)
+    for values in axes.values():
+        total *= len(values)
+    if total > MAX_RUNS:
+        raise reader.error(1, "spec", f"{total} runs", f"at most {MAX_RUNS}")
+    combinations = (dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values()))
+    configs: dict[str, RunConfig] = {}
+    for point, together, combination in itertools.product(points, zipped, list(combinations)):
+        assigned = {**base, **point, **together, **combination}
+        first = _config(reader, assigned, seeds[0])
+        for seed in seeds:
+            config = first.model_copy(update={"seed": seed})
+            configs.setdefault(config.key(), config)
+    return list(configs.values())
+
+
+def _everything(points: list[_Point], zipped: list[_Point], axes: dict[str, list[_At]]) -> Iterable[_Point]:
+    return [*points, *zipped, {k: v[0] for k, v in axes.items()}]
+
+
+def _zip(reader: _Reader, node: yaml.Node) -> list[_Point]:
+    lists = reader.axes(node, "zip")
+    lengths = {name: len(values) for name, values in lists.items()}
+    if len(set(lengths.values())) > 1:
+        raise reader.error(_line(node), "zip", lengths, "lists of one length")
+    return [dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)]
+
+
+def _config(reader: _Reader, assigned: Mapping[str, _At], seed: int) -> RunConfig:
+    try:
+        values = {name: at.value for name, at in assigned.items()}
+        return parse(RunConfig, dotted({**values, "seed": seed})).check()
+    except InvalidInput as error:
+        line = _culprit(assigned, error.field)
+        if line is None:
+            raise InvalidInput(f"{reader.name}: {error.field}", error.value, error.allowed) from None
+        raise reader.error(line, error.field, error.value, error.allowed) from None
+
+
+def _culprit(assigned: Mapping[str, _At], field: str) -> int | None:
+    """The line of the assignment that a field's error is about: the most specific one that sets it."""
+
+    def closeness(name: str) -> int:
+        if field == name or field.startswith(f"{name}."):
+            return 1000 + len(name)
+        if name.startswith(f"{field}."):
+            return 500
+        # A loss or a sampler calls its parameter by its own name.
+        at = assigned[name].value
+        leaf = field.rsplit(".", 1)[-1]
+        return 100 if name.rsplit(".", 1)[-1] == leaf or (isinstance(at, dict) and leaf in at) else 0
+
+    best = max(assigned, key=closeness, default=None)
+    return None if best is None or not closeness(best) else assigned[best].line
+
+
+def shipped() -> list[str]:
+    """Names of the specifications that come with the package."""
+    folder = resources.files("sim.sweeps") / "specs"
+    return sorted(p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml"))
+
+
+def load(place: str | Path) -> list[RunConfig]:
+    """The runs of a file, or of a shipped specification by its name (see `shipped`).
+
+    Raises
+    ------
+    InvalidInput
+        If there is neither, or as `read`.
+    """
+    if str(place) in shipped():
+        return read((resources.files("sim.sweeps") / "specs" / f"{place}.yaml").read_text(), str(place))
+    try:
+        text = Path(place).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(
+            "spec", str(place), f"a readable YAML file ({error}), or one of {', '.join(shipped())}"
+        ) from None
+    return read(text, Path(place).name)

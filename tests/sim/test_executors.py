@@ -1,0 +1,179 @@
+"""Every executor stores each run once, whatever happens to its workers, and a killed sweep goes on where it was."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from sim.config import RunConfig
+from sim.errors import InvalidInput
+from sim.sweeps import spec, store
+from sim.sweeps.execute import execute, groups
+from sim.sweeps.executors import EXECUTORS, Done, Group, OnSteps, Resources
+from sim.sweeps.store import Store
+
+TINY = """\
+base:
+  data.params: {{samples_per_mode: 8, modes_per_class: 2}}
+  batch.per_class: 4
+  net.params: {{width: 8, depth: 1}}
+  steps: {steps}
+  checkpoints: 1
+grid:
+  positive: [random, easy]
+  noise.level: [0, 0.1, 0.2, 0.3, 0.4]
+seeds: {seeds}
+"""
+
+
+def tiny(seeds: int, steps: int = 4) -> list[RunConfig]:
+    return spec.read(TINY.format(seeds=seeds, steps=steps))
+
+
+def assert_whole(folder: Path, configs: Sequence[RunConfig]) -> None:
+    """Every run there exactly once with all its rows, and the index sound."""
+    with closing(sqlite3.connect(folder / store.INDEX)) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    table = store.load(folder)
+    assert sorted(table["key"].unique()) == sorted(c.key() for c in configs)
+    assert set(table.groupby("key").size()) == {2}
+    assert not table.duplicated(["key", "step", "split"]).any()
+    assert not list(folder.rglob("*.part"))
+
+
+@pytest.mark.parametrize("executor", list(EXECUTORS))
+def test_executors_give_the_same_results(executor: str, tmp_path: Path) -> None:
+    configs = tiny(2)
+    here, there = Store(tmp_path / "here"), Store(tmp_path / "there")
+    execute(configs, here)
+    steps: list[int] = []
+    execute(configs, there, executor=executor, resources=Resources(workers=2), on_steps=steps.append)
+    assert sum(steps) == 4 * len(configs)
+    assert_whole(tmp_path / "there", configs)
+    columns = ["key", "step", "within_mean", "recall_at_1"]
+    a, b = (s.load()[columns].sort_values(["key", "step"]) for s in (here, there))
+    assert list(a["key"]) == list(b["key"])
+    np.testing.assert_allclose(a[columns[2:]], b[columns[2:]], rtol=1e-3)
+
+
+@pytest.mark.parametrize("executor", ["processes", "dask"])
+def test_a_killed_worker_costs_no_run(executor: str, tmp_path: Path) -> None:
+    configs = tiny(4, steps=600)
+    killed: list[int] = []
+
+    def kill_one() -> None:
+        deadline = time.monotonic() + 60
+        while not killed and time.monotonic() < deadline:
+            for child in psutil.Process().children(recursive=True):
+                command = " ".join(child.cmdline())
+                if "spawn_main" in command and child.cpu_times().user > 2.5:
+                    child.kill()
+                    killed.append(child.pid)
+                    return
+            time.sleep(0.05)
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    execute(configs, Store(tmp_path), executor=executor, resources=Resources(workers=2))
+    killer.join()
+    assert killed
+    assert_whole(tmp_path, configs)
+
+
+def _survives_kill_9(configs: list[RunConfig], text: str, folder: Path, kills: int, at_least: int) -> None:
+    place = folder / "spec.yaml"
+    place.write_text(text)
+    command = [sys.executable, "-m", "sim.cli", "sweep", str(place), "--out", str(folder), "--workers", "2"]
+    interrupted = 0
+    for _ in range(kills):
+        before = len(store.load(folder / "store")) if (folder / "store").exists() else 0
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+        children: list[psutil.Process] = []
+        while process.poll() is None:
+            children = psutil.Process(process.pid).children(recursive=True) or children
+            if (folder / "store" / store.INDEX).exists() and len(store.load(folder / "store")) >= before + at_least:
+                process.send_signal(signal.SIGKILL)
+                interrupted += process.wait() == -signal.SIGKILL
+                break
+            time.sleep(0.02)
+        # No worker outlives its parent.
+        _, alive = psutil.wait_procs(children, timeout=20)
+        assert not alive
+    assert interrupted
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    assert_whole(folder / "store", configs)
+
+
+def test_a_sweep_survives_kill_9(tmp_path: Path) -> None:
+    text = TINY.format(seeds=16, steps=150)
+    _survives_kill_9(spec.read(text), text, tmp_path, kills=2, at_least=1)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_thousand_runs_survive_kill_9(tmp_path: Path) -> None:
+    text = TINY.format(seeds=100, steps=60)
+    _survives_kill_9(spec.read(text), text, tmp_path, kills=4, at_least=60)
+
+
+def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
+    place = tmp_path / "spec.yaml"
+    place.write_text(TINY.format(seeds=16, steps=300))
+    command = [sys.executable, "-m", "sim.cli", "sweep", str(place), "--out", str(tmp_path), "--workers", "2"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    while process.poll() is None:
+        if (tmp_path / "store" / store.INDEX).exists() and len(store.load(tmp_path / "store")):
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process
+            break
+        time.sleep(0.02)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.strip() == "interrupted; finished runs are kept and will not be repeated"
+    assert 0 < store.load(tmp_path / "store")["key"].nunique() < 160
+
+
+def test_workers_that_keep_dying_end_the_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sim.sweeps.executors._Worker.train", _die)
+    with pytest.raises(InvalidInput, match="workers died 3 times in a row"):
+        execute(tiny(1), Store(tmp_path), executor="processes", resources=Resources(workers=1))
+
+
+def _die(group: Group, device: str) -> Done:
+    os._exit(1)
+
+
+def test_bad_resources_are_refused(tmp_path: Path) -> None:
+    configs = tiny(1)
+    with pytest.raises(InvalidInput, match="executor: got 'slurm'; allowed: one of local, processes, dask"):
+        execute(configs, Store(tmp_path), executor="slurm")
+    with pytest.raises(InvalidInput, match="workers: got 0; allowed: an integer >= 1"):
+        execute(configs, Store(tmp_path), executor="processes", resources=Resources(workers=0))
+
+
+def test_groups_leave_work_for_every_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def count(parts: Sequence[Group], resources: Resources, on_steps: OnSteps) -> Iterator[Done]:
+        seen.extend(map(len, parts))
+        return iter(())
+
+    monkeypatch.setitem(EXECUTORS._entries, "counting", count)
+    configs = tiny(4)
+    execute(configs, Store(tmp_path), executor="counting", resources=Resources(workers=2))
+    assert sum(seen) == 40
+    assert max(seen) <= 10
+    assert max(map(len, groups(configs))) == 20
