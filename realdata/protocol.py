@@ -192,7 +192,7 @@ def problem(
 @functools.lru_cache(maxsize=4)
 def _built(name: str, root: Path, protocol: Protocol, size: int | None, features: str | None) -> Problem:
     splits = [DATASETS[name].read(root, split) for split in SPLITS]
-    train, test = parts(*splits, protocol)
+    train, test = parts(splits[0], splits[1], protocol)
     if features is None:
 
         def inputs(split: Pictures, which: str, rows: np.ndarray) -> np.ndarray:
