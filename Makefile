@@ -30,7 +30,7 @@ lint: .venv/.installed-dev
 	touch $@
 
 .venv/.installed-dev: .venv/.installed-core $(REQUIREMENTS)
-	$(PIP_INSTALL) -e ".[dev,notebooks,dask,parquet]"
+	$(PIP_INSTALL) -e ".[dev,notebooks,dask,parquet,features,transformers]"
 	touch $@
 
 clean:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
+import pooch
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -43,6 +44,7 @@ def list_() -> None:
 @app.command()
 def fetch(name: Name, root: Root = None) -> None:
     """Download a data set from its official sources, with checksums; a broken-off download goes on where it was."""
+    pooch.get_logger().setLevel("WARNING")
     place = fetch_data(name, root, lambda text: console.print(text, soft_wrap=True, highlight=False))
     console.print(f"{DATASETS[name].title}: {place}", soft_wrap=True, highlight=False)
 

@@ -67,7 +67,7 @@ class Folder(Tree):
 
     def __init__(self, place: Path) -> None:
         self.place = place
-        found = (Path(folder, name) for folder, _, names in os.walk(place) for name in names)
+        found = (Path(folder, name) for folder, _, names in os.walk(place, followlinks=True) for name in names)
         self.sizes = {p.relative_to(place).as_posix(): p.stat().st_size for p in sorted(found) if p.is_file()}
 
     def read(self, name: str) -> bytes:
