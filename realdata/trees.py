@@ -14,6 +14,7 @@ import os
 import shutil
 import tarfile
 import tempfile
+import weakref
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -91,6 +92,8 @@ class Archive(Tree):
         If the archive is broken, or holds links or names that point out of it.
     """
 
+    _whole: Archive | None = None
+
     def __init__(self, place: Path) -> None:
         self.place = place
         members: list[tuple[str, zipfile.ZipInfo | tarfile.TarInfo]]
@@ -99,7 +102,9 @@ class Archive(Tree):
                 self._zip = zipfile.ZipFile(place)
                 members = [(m.filename, m) for m in self._zip.infolist() if not m.is_dir()]
             else:
-                self._tar = tarfile.open(fileobj=_plain(place))  # noqa: SIM115 (open as long as the tree is)
+                file = _plain(place)
+                weakref.finalize(self, file.close)
+                self._tar = tarfile.open(fileobj=file)  # noqa: SIM115 (open as long as the tree is)
                 members = [(m.name, m) for m in self._tar.getmembers() if not m.isdir()]
         for name, member in members:
             self._refuse_escape(name, member)
@@ -112,6 +117,7 @@ class Archive(Tree):
     def below(self, base: str) -> Archive:
         """The same archive seen from one of its folders, ``base`` with a slash at its end."""
         seen = copy.copy(self)
+        seen._whole = self  # the file is open as long as somebody knows the archive
         seen._keep({n.removeprefix(base): m for n, m in self._members.items() if n.startswith(base)})
         return seen
 
@@ -153,9 +159,13 @@ def _plain(place: Path) -> IO[bytes]:
     """A tar file, decompressed if need be."""
     if place.suffix == ".tar":
         return place.open("rb")
-    plain = cast(IO[bytes], tempfile.TemporaryFile())  # noqa: SIM115 (closed with the tar file)
-    with gzip.open(place) as packed:
-        shutil.copyfileobj(packed, plain)
+    plain = cast(IO[bytes], tempfile.TemporaryFile())  # noqa: SIM115 (closed with the tree)
+    try:
+        with gzip.open(place) as packed:
+            shutil.copyfileobj(packed, plain)
+    except BaseException:
+        plain.close()
+        raise
     plain.seek(0)
     return plain
 

@@ -16,7 +16,7 @@ from scipy.io import savemat
 def picture(place: Path, value: int, size: tuple[int, int] = (24, 20), mode: str = "RGB") -> None:
     """An image of one grey."""
     place.parent.mkdir(parents=True, exist_ok=True)
-    Image.new(mode, size, value if mode == "L" else (value,) * 3).save(place)
+    Image.new(mode, size, (value,) * 3 if mode == "RGB" else value).save(place)
 
 
 def idx(place: Path, values: np.ndarray) -> None:
@@ -54,9 +54,8 @@ def omniglot(tmp_path: Path) -> Path:
 def cub200(tmp_path: Path) -> Path:
     """6 species in 3 kinds, 4 pictures each: the k-th picture's grey is k. The official folder CUB_200_2011."""
     base = tmp_path / "cub200" / "CUB_200_2011"
-    species = [
-        f"{n:03d}.{name}" for n, name in enumerate("Sooty_Gull Ivory_Gull Fish_Crow A_Wren B_Wren C_Tern".split(), 1)
-    ]
+    kinds = ("Sooty_Gull", "Ivory_Gull", "Fish_Crow", "A_Wren", "B_Wren", "C_Tern")
+    species = [f"{n:03d}.{name}" for n, name in enumerate(kinds, 1)]
     images = [f"{name}/{name[4:]}_{k:04d}.jpg" for name in species for k in range(4)]
     for number, name in enumerate(images):
         picture(base / "images" / name, number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,7 @@ def test_merging_can_be_shuffled(mnist: Path) -> None:
     assert groups(None) == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9]]
     shuffled = groups(1)
     assert [len(group) for group in shuffled] == [3, 3, 3, 1]
-    assert sorted(sum(shuffled, [])) == list(range(10))
+    assert sorted(itertools.chain(*shuffled)) == list(range(10))
     assert shuffled != groups(None) and shuffled == groups(1) and shuffled != groups(2)
 
 
