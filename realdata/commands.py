@@ -16,8 +16,9 @@ from realdata import features as frozen
 from realdata.datasets import DATASETS, SPLITS, locate
 from realdata.fetch import check as check_data
 from realdata.fetch import fetch as fetch_data
-from sim.errors import InvalidInput
+from realdata.trees import refusal
 from sim.progress import progress
+from sim.sweeps.store import writable_folder
 
 app = typer.Typer(no_args_is_help=True, help="List, fetch and check real data sets; extract frozen features.")
 console = Console()
@@ -73,11 +74,12 @@ def check(
         console.print(f"{file}: {meanings[state]}", highlight=False)
     if json_file is not None:
         found = {"root": str(place), "splits": [{**asdict(s), "whole": s.whole} for s in splits], "files": downloads}
+        writable_folder(json_file.parent, "json")
         json_file.write_text(json.dumps(found, indent=2) + "\n")
     wrong = [s for s in splits if not s.whole]
     if wrong and not part:
         counts = ", ".join(f"{s.images} {s.split} images of {s.fine} fine classes" for s in wrong)
-        raise InvalidInput("root", f"{place}: {counts}", "as many as the official release, or any number with --part")
+        raise refusal(counts, place, "as many as the official release, or any number with --part")
 
 
 @app.command()

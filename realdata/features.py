@@ -177,7 +177,8 @@ def local(folder: Path) -> Backbone:
             model = auto.from_pretrained(folder, local_files_only=True).eval().to(device)
         # What a broken folder raises depends on the architecture.
         except Exception as error:
-            raise InvalidInput("features", str(folder), f"a model that transformers can load ({error})") from None
+            reason = " ".join(str(error).split())
+            raise InvalidInput("features", str(folder), f"a model that transformers can load ({reason})") from None
 
         def embed(x: Tensor) -> Tensor:
             hidden: Tensor = model(pixel_values=x).last_hidden_state
@@ -230,8 +231,12 @@ def extract(
     Raises
     ------
     InvalidInput
-        If an image is broken, or a cached file is.
+        If an image is broken, or a cached file is, or the device isn't there.
     """
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError):
+        raise InvalidInput("device", device, "a device that is here: cpu, or cuda with a GPU") from None
     about = {
         "images": pictures.fingerprint(),
         "backbone": net.name,

@@ -13,7 +13,7 @@ import numpy as np
 
 from realdata.datasets import Download, absent
 from realdata.pictures import ArrayPictures
-from sim.errors import InvalidInput
+from realdata.trees import refusal
 
 FILES = {"train": "train", "test": "t10k"}
 LAYOUT = (
@@ -51,14 +51,16 @@ def read(place: Path, dimensions: int) -> np.ndarray:
     try:
         content = gzip.decompress(place.read_bytes()) if place.suffix == ".gz" else place.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
-        raise InvalidInput("root", str(place), f"a complete gzip file ({error})") from None
+        raise refusal(place.name, place.parent, f"a complete gzip file ({error})") from None
     header = 4 + 4 * dimensions
     if content[:4] != bytes([0, 0, 8, dimensions]) or len(content) < header:
-        raise InvalidInput("root", str(place), f"an IDX file of unsigned bytes in {dimensions} dimensions")
+        raise refusal(place.name, place.parent, f"an IDX file of unsigned bytes in {dimensions} dimensions")
     shape = struct.unpack(f">{dimensions}I", content[4:header])
     if len(content) - header != math.prod(shape):
-        raise InvalidInput(
-            "root", str(place), f"{math.prod(shape)} bytes after the header, as it says, not {len(content) - header}"
+        raise refusal(
+            place.name,
+            place.parent,
+            f"{math.prod(shape)} bytes after the header, as it says, not {len(content) - header}",
         )
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
 
@@ -80,9 +82,9 @@ def pictures(name: str, root: Path, split: str, coarse: Sequence[int]) -> ArrayP
         found[kind] = read(places[0], dimensions)
     images, labels = found["images"], found["labels"]
     if len(images) != len(labels) or not len(images):
-        raise InvalidInput("root", f"{root}: {len(images)} {split} images", f"as many as labels ({len(labels)}), not 0")
+        raise refusal(f"{len(images)} {split} images", root, f"as many as labels ({len(labels)}), not 0")
     if images.shape[1] != images.shape[2]:
-        raise InvalidInput("root", f"{root}: images of {images.shape[1]} x {images.shape[2]}", "square images")
+        raise refusal(f"images of {images.shape[1]} x {images.shape[2]}", root, "square images")
     if labels.max() >= len(coarse):
-        raise InvalidInput("root", f"{root}: {split} label {labels.max()}", f"labels 0..{len(coarse) - 1}")
+        raise refusal(f"{split} label {labels.max()}", root, f"labels 0..{len(coarse) - 1}")
     return ArrayPictures(images, np.asarray(coarse)[labels], labels)

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from realdata.trees import Tree
-from sim.errors import InvalidInput, integer
+from sim.errors import integer
 from sim.generators import Sample
 
 
@@ -141,7 +141,7 @@ class FilePictures(Pictures):
         super().__init__(classes, modes, size)
         for tree, name in sources:
             if name not in tree.sizes:
-                raise InvalidInput("root", tree.label(name), "this image: it is listed, but isn't there")
+                raise tree.refusal(name, "this image: it is listed, but isn't there")
         self.sources, self.mode = list(sources), mode
 
     def image(self, row: int) -> Image.Image:
@@ -153,7 +153,7 @@ class FilePictures(Pictures):
                 return picture.convert(self.mode)
         # Pillow's decoders raise nearly anything on a broken file.
         except Exception as error:
-            raise InvalidInput("root", tree.label(name), f"a readable image ({error})") from None
+            raise tree.refusal(name, f"a readable image ({error})") from None
 
     def fingerprint(self) -> str:
         """See `Pictures.fingerprint`."""

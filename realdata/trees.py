@@ -30,6 +30,11 @@ BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, N
 """What the standard library raises for archives that are truncated, corrupt or encrypted."""
 
 
+def refusal(name: str, where: Path, allowed: str) -> InvalidInput:
+    """The error for a file of a data set. (The name comes first: long values are cut in messages.)"""
+    return InvalidInput("root", name, " ".join(f"{allowed}, in {where}".split()))
+
+
 class Tree(abc.ABC):
     """Files by relative name.
 
@@ -58,9 +63,9 @@ class Tree(abc.ABC):
         """Whether there is a file, or a folder with files, of this name."""
         return name in self.sizes or any(own.startswith(f"{name}/") for own in self.sizes)
 
-    def label(self, name: str) -> str:
-        """What to call a file in a message."""
-        return f"{self.place}: {name}"
+    def refusal(self, name: str, allowed: str) -> InvalidInput:
+        """The error for a file that isn't what it should be."""
+        return refusal(name, self.place, allowed)
 
 
 class Folder(Tree):
@@ -74,11 +79,11 @@ class Folder(Tree):
     def read(self, name: str) -> bytes:
         """See `Tree.read`."""
         if name not in self.sizes:
-            raise InvalidInput("root", self.label(name), "this file: it is listed, but isn't there")
+            raise self.refusal(name, "this file: it is listed, but isn't there")
         try:
             return (self.place / name).read_bytes()
         except OSError as error:
-            raise InvalidInput("root", self.label(name), f"a readable file ({error})") from None
+            raise self.refusal(name, f"a readable file ({error})") from None
 
 
 class Archive(Tree):
@@ -106,6 +111,7 @@ class Archive(Tree):
                 weakref.finalize(self, file.close)
                 self._tar = tarfile.open(fileobj=file)  # noqa: SIM115 (open as long as the tree is)
                 members = [(m.name, m) for m in self._tar.getmembers() if not m.isdir()]
+                _ended(file)
         for name, member in members:
             self._refuse_escape(name, member)
         self._keep({PurePosixPath(name).as_posix(): member for name, member in members})
@@ -124,22 +130,24 @@ class Archive(Tree):
     def _refuse_escape(self, name: str, member: zipfile.ZipInfo | tarfile.TarInfo) -> None:
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in path.parts[0]:
-            raise InvalidInput("root", self.label(name), "an archive without members that point out of its folder")
+            raise self.refusal(name, "an archive without members that point out of its folder")
         if isinstance(member, tarfile.TarInfo) and not member.isfile():
-            raise InvalidInput("root", self.label(name), "an archive of plain files and folders, without links")
+            raise self.refusal(name, "an archive of plain files and folders, without links")
 
     @contextmanager
     def _naming(self, allowed: str, name: str = "") -> Iterator[None]:
         try:
             yield
         except BROKEN as error:
-            where = self.label(name) if name else str(self.place)
-            raise InvalidInput("root", where, f"{allowed} ({type(error).__name__}: {error})") from None
+            reason = f"{allowed} ({type(error).__name__}: {error})"
+            raise (
+                self.refusal(name, reason) if name else refusal(self.place.name, self.place.parent, reason)
+            ) from None
 
     def read(self, name: str) -> bytes:
         """See `Tree.read`."""
         if name not in self._members:
-            raise InvalidInput("root", self.label(name), "this file: it is listed, but isn't there")
+            raise self.refusal(name, "this file: it is listed, but isn't there")
         member = self._members[name]
         with self._naming("a readable member", name):
             if isinstance(member, zipfile.ZipInfo):
@@ -168,6 +176,14 @@ def _plain(place: Path) -> IO[bytes]:
         raise
     plain.seek(0)
     return plain
+
+
+def _ended(file: IO[bytes]) -> None:
+    """A tar file ends with blocks of zeros; `tarfile` takes one that is cut off between members for whole."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - 1024))
+    if any(file.read(1024)):
+        raise EOFError("it ends too early")
 
 
 class Shelf:

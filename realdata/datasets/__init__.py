@@ -149,6 +149,8 @@ def load(
 def halves(fine: np.ndarray, split: str) -> np.ndarray:
     """Rows of the first half of the fine classes (train) or the rest (test): the zero-shot split of metric learning."""
     labels = np.unique(fine)
+    if len(labels) == 1:
+        raise InvalidInput("root", "one fine class", "two or more, to be halved into training and test classes")
     first = np.isin(fine, labels[: len(labels) // 2])
     return np.flatnonzero(first if split == "train" else ~first)
 

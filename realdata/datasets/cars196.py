@@ -11,8 +11,7 @@ from scipy.io import loadmat
 
 from realdata.datasets import DATASETS, DataSet, Download, absent, halves
 from realdata.pictures import FilePictures, codes
-from realdata.trees import Shelf, Tree
-from sim.errors import InvalidInput
+from realdata.trees import Shelf, Tree, refusal
 
 SIZE = 64
 TOGETHER = "cars_annos.mat"
@@ -33,9 +32,7 @@ def read(root: Path, split: str) -> FilePictures:
     listed, names = _together(shelf) if shelf.find(TOGETHER) else _apart(shelf)
     fine = np.array([model for _, _, model in listed]) - 1
     if set(fine) - set(range(len(names))) or not len(fine):
-        raise InvalidInput(
-            "root", f"{root}: annotated models {sorted(set(fine + 1))}", f"models numbered 1..{len(names)}"
-        )
+        raise refusal(f"annotated models {sorted(set(fine + 1))}", root, f"models numbered 1..{len(names)}")
     rows = halves(fine, split)
     makes = [names[fine[row]].split()[0] for row in rows]
     return FilePictures([listed[row][:2] for row in rows], codes(makes), fine[rows], size=SIZE)
@@ -82,13 +79,13 @@ def _mat(tree: Tree, name: str, *needed: str) -> dict[str, Any]:
         tables: dict[str, Any] = loadmat(io.BytesIO(content), squeeze_me=True)
     # scipy raises nearly anything on a broken file.
     except Exception as error:
-        raise InvalidInput("root", tree.label(name), f"a readable MATLAB file ({error})") from None
+        raise tree.refusal(name, f"a readable MATLAB file ({error})") from None
     fields = {"relative_im_path", "class"} if name == TOGETHER else {"fname", "class"}
     for table in needed:
         if table not in tables:
-            raise InvalidInput("root", tree.label(name), f"a table {table}")
+            raise tree.refusal(name, f"a table {table}")
         if table == "annotations" and not fields <= set(tables[table].dtype.names or ()):
-            raise InvalidInput("root", tree.label(name), f"annotations with {' and '.join(sorted(fields))}")
+            raise tree.refusal(name, f"annotations with {' and '.join(sorted(fields))}")
     return tables
 
 

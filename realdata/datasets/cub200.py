@@ -12,7 +12,6 @@ import numpy as np
 from realdata.datasets import DATASETS, DataSet, Download, absent, halves
 from realdata.pictures import FilePictures, codes
 from realdata.trees import Shelf, Tree
-from sim.errors import InvalidInput
 
 SIZE = 64
 
@@ -33,13 +32,11 @@ def read(root: Path, split: str) -> FilePictures:
     images, labels, classes = tables.values()
     if set(images) != set(labels):
         odd = min(set(images) ^ set(labels))
-        raise InvalidInput(
-            "root", tree.label("image_class_labels.txt"), f"the images of images.txt; image {odd} differs"
-        )
+        raise tree.refusal("image_class_labels.txt", f"the images of images.txt; image {odd} differs")
     unknown = set(labels.values()) - {str(number) for number in classes}
     if unknown or set(classes) != set(range(1, len(classes) + 1)):
         allowed = f"classes numbered 1..{len(classes)}" + (f", not {min(unknown)}" if unknown else "")
-        raise InvalidInput("root", tree.label("classes.txt"), allowed)
+        raise tree.refusal("classes.txt", allowed)
     numbers = sorted(images)
     fine = np.array([int(labels[number]) - 1 for number in numbers])
     rows = halves(fine, split)
@@ -54,9 +51,9 @@ def _table(tree: Tree, name: str) -> dict[int, str]:
         pairs = [line.split(maxsplit=1) for line in tree.read(name).decode().splitlines() if line.strip()]
         table = {int(number): value.strip() for number, value in pairs}
     except ValueError as error:
-        raise InvalidInput("root", tree.label(name), f"lines of a number and a value ({error})") from None
+        raise tree.refusal(name, f"lines of a number and a value ({error})") from None
     if len(table) != len(pairs) or not table:
-        raise InvalidInput("root", tree.label(name), "lines of a number and a value, each number once")
+        raise tree.refusal(name, "lines of a number and a value, each number once")
     return table
 
 

@@ -8,8 +8,7 @@ import numpy as np
 
 from realdata.datasets import DATASETS, DataSet, Download, absent
 from realdata.pictures import FilePictures, codes
-from realdata.trees import Shelf
-from sim.errors import InvalidInput
+from realdata.trees import Shelf, refusal
 
 FOLDERS = {"train": "images_background", "test": "images_evaluation"}
 FIRST_TEST_CHARACTER = 964
@@ -34,9 +33,9 @@ def read(root: Path, split: str) -> FilePictures:
     drawings = np.bincount(characters)
     if drawings.min() != drawings.max():
         parts = names[int(np.flatnonzero(characters == drawings.argmin())[0])][0]
-        raise InvalidInput(
-            "root",
-            f"{tree.place}: {drawings.min()} drawings of {'/'.join(parts[1:3])}",
+        raise refusal(
+            f"{drawings.min()} drawings of {'/'.join(parts[1:3])}",
+            tree.place,
             f"as many of every character ({drawings.max()})",
         )
     fine = characters + (FIRST_TEST_CHARACTER if split == "test" else 0)

@@ -9,7 +9,6 @@ import numpy as np
 from realdata.datasets import DATASETS, DataSet, Download, absent
 from realdata.pictures import FilePictures
 from realdata.trees import Shelf
-from sim.errors import InvalidInput
 
 LISTS = {"train": "Ebay_train.txt", "test": "Ebay_test.txt"}
 HEADER = "image_id class_id super_class_id path"
@@ -26,7 +25,7 @@ def read(root: Path, split: str) -> FilePictures:
     rows = [line.split() for line in lines if line.strip()]
     good = header.split() == HEADER.split() and rows and all(len(r) == 4 and r[1].isdecimal() for r in rows)
     if not good:
-        raise InvalidInput("root", tree.label(name), f"a first line '{HEADER}' and lines of these four")
+        raise tree.refusal(name, f"a first line '{HEADER}' and lines of these four")
     fine = np.array([int(row[1]) - 1 for row in rows])
     coarse = np.unique([row[2] for row in rows], return_inverse=True)[1]
     return FilePictures([(tree, row[3]) for row in rows], coarse, fine, size=SIZE)
