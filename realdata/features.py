@@ -14,7 +14,6 @@ import io
 import json
 import os
 import shutil
-import tempfile
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -303,14 +302,10 @@ def _read(place: Path) -> np.ndarray | None:
 
 def _write(place: Path, content: np.ndarray | bytes) -> None:
     """Write a file so that it is there whole or not at all."""
-    with tempfile.NamedTemporaryFile(dir=place.parent, delete=False) as file:
-        try:
-            if isinstance(content, bytes):
-                file.write(content)
-            else:
-                np.save(file, content)
-            file.close()
-            os.replace(file.name, place)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+    part = place.with_name(f"{place.name}.part")
+    with part.open("wb") as file:
+        if isinstance(content, bytes):
+            file.write(content)
+        else:
+            np.save(file, content)
+    os.replace(part, place)
