@@ -42,7 +42,7 @@ class Triplet(TupleLoss):
 
     def of_tuples(self, tuples: Tuples, alpha: Tensor, labels: Tensor) -> Tensor:
         """See `TupleLoss.of_tuples`."""
-        count = tuples.triplet_counts()[0].sum((1, 2))
+        count = tuples.triplets()
         if self.soft or not tuples.all_pairs:
             gap = tuples.d_ap.unsqueeze(-1) - tuples.d_an + alpha.view(-1, 1, 1, 1)
             terms = (F.softplus(gap) if self.soft else gap.clamp_min(0)) * tuples.triplet_mask()

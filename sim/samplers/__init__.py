@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sim import distances
+from sim import distances, kernels
 from sim.errors import InvalidInput
 from sim.samplers import negatives as _negatives  # noqa: F401  (fills the registry)
 from sim.samplers import positives as _positives  # noqa: F401  (fills the registry)
 from sim.samplers.draws import Draws, RunDraws, TorchDraws, as_draws
-from sim.samplers.policies import NEGATIVES, POSITIVES, Batch
+from sim.samplers.policies import NEGATIVES, POSITIVES, Batch, uniform
 from sim.samplers.tuples import Chosen, Tuples, active_counts, gather_tuples
 
 __all__ = [
@@ -65,6 +65,21 @@ def choose(batch: Batch, positive: str, negative: str) -> tuple[Chosen, Chosen]:
     return positives, negatives
 
 
+def _compiled_choice(
+    embeddings: Tensor, labels: Tensor, positive: str, negative: str, generator: torch.Generator | Draws | None
+) -> tuple[Chosen, Chosen]:
+    """What `choose` gives for two policies that choose one sample each."""
+    draws = as_draws(generator)
+    uniforms = [
+        uniform(draws, purpose, embeddings, 1).squeeze(-1) if policy.random else None
+        for purpose, policy in (("positive", POSITIVES[positive]), ("negative", NEGATIVES[negative]))
+    ]
+    index, mask = kernels.choose_singles(embeddings, labels, positive, negative, *uniforms)
+    return Chosen(index[0].unsqueeze(-1), mask[0].unsqueeze(-1)), Chosen(
+        index[1][..., None, None], mask[1][..., None, None]
+    )
+
+
 def select(
     embeddings: Tensor,
     labels: Tensor,
@@ -101,6 +116,10 @@ def select(
     if embeddings.dim() != 3 or labels.shape != embeddings.shape[:2]:
         raise InvalidInput("labels", tuple(labels.shape), f"(R, B) of embeddings (R, B, m) {tuple(embeddings.shape)}")
     check_pair(positive, negative)
+    if not dot and positive in kernels.SINGLE and negative in kernels.SINGLE and kernels.usable(embeddings):
+        return gather_tuples(
+            embeddings, None, *_compiled_choice(embeddings, labels, positive, negative, generator), squared=squared
+        )
     # With single choices on both sides only 2B distances need a gradient, not B^2.
     keeps_all = not (POSITIVES[positive].single and NEGATIVES[negative].single)
     matrix = distances.pairwise(embeddings if keeps_all and not dot else embeddings.detach())

@@ -39,9 +39,14 @@ class Batch:
 
     def uniform(self, purpose: str, slots: int) -> Tensor:
         """Uniforms (R, B, slots) of the purpose's own stream."""
-        if self.draws is None:
-            raise InvalidInput("generator", None, f"a torch.Generator or Draws, as {purpose} sampling is random")
-        return self.draws.uniform(purpose, self.distances, (*self.distances.shape[:2], slots))
+        return uniform(self.draws, purpose, self.distances, slots)
+
+
+def uniform(draws: Draws | None, purpose: str, like: Tensor, slots: int) -> Tensor:
+    """Uniforms (R, B, slots) for ``like`` (R, B, ...); refused where there is no source of random numbers."""
+    if draws is None:
+        raise InvalidInput("generator", None, f"a torch.Generator or Draws, as {purpose} sampling is random")
+    return draws.uniform(purpose, like, (*like.shape[:2], slots))
 
 
 @dataclass(frozen=True)
