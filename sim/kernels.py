@@ -61,7 +61,9 @@ FAST = {"nnan", "nsz", "reassoc", "contract"}
 
 
 def _compiled(function: Function) -> Function:
-    compiled: Function = numba.njit(nogil=True, cache=True, fastmath=FAST)(function) if AVAILABLE else function
+    compiled: Function = (
+        numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")(function) if AVAILABLE else function
+    )
     return compiled
 
 
