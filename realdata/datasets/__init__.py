@@ -6,18 +6,119 @@ import importlib
 import os
 import pkgutil
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
-from sim.errors import choice
+import numpy as np
+
+from realdata.pictures import Pictures
+from sim.errors import InvalidInput, choice
 from sim.generators import Sample
 from sim.registry import Registry
 
 SPLITS = ("train", "test")
 
-DATASETS: Registry[Callable[[str | os.PathLike[str] | None, str], Sample]] = Registry("dataset")
-"""name -> function (root, split) -> Sample."""
+DATA_VARIABLE = "COLLAPSE_DATA"
+"""Environment variable: a folder with one folder a data set."""
 
 
-def load(name: str, root: str | os.PathLike[str] | None = None, split: str = "train") -> Sample:
+@dataclass(frozen=True)
+class Download:
+    """A file of the official release: where it is, what it is called in the data set's folder, ``md5:...`` or None."""
+
+    url: str
+    name: str
+    checksum: str | None
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """How a data set is read, and what its official release holds.
+
+    Attributes
+    ----------
+    read : callable (root, split) -> Pictures
+    title : str
+    layout : str
+        What must be in its folder.
+    labels : str
+        What the coarse and the fine labels are.
+    official : dict from split to (images, coarse labels, fine labels)
+        Empty where there is no official release.
+    downloads : tuple of Download
+    bundled : bool
+        Comes with a package: no folder.
+    """
+
+    read: Callable[[Path, str], Pictures]
+    title: str
+    layout: str
+    labels: str
+    official: dict[str, tuple[int, int, int]]
+    downloads: tuple[Download, ...] = ()
+    bundled: bool = False
+
+
+DATASETS: Registry[DataSet] = Registry("dataset")
+
+
+def absent(name: str, root: Path, what: str) -> InvalidInput:
+    """The error for a folder that doesn't hold its data set."""
+    found = DATASETS[name]
+    fetch = f"; download it with: collapse data fetch {name} --root {root}" if found.downloads else ""
+    return InvalidInput("root", str(root), f"a folder with {found.layout}; {what} isn't there{fetch}")
+
+
+def folder(name: str, root: str | os.PathLike[str] | None = None) -> Path:
+    """Where a data set is.
+
+    Parameters
+    ----------
+    name : str
+        A name in `DATASETS`.
+    root : path, optional
+        The data set's folder. If not given: the folder of its name in the folder that ``COLLAPSE_DATA`` names, or the one
+        whose name begins so (``fashion-mnist`` for fashion_mnist, ``cub200-subset100`` for cub200).
+
+    Raises
+    ------
+    InvalidInput
+        If there is no such folder, or several could be meant.
+    """
+    found = DATASETS[name]
+    if found.bundled:
+        if root is not None:
+            raise InvalidInput("root", str(root), f"nothing: {found.title} come with a package")
+        return Path()
+    if root is not None:
+        place = Path(root).expanduser()
+        if not place.is_dir():
+            raise absent(name, place, "the folder")
+        return place
+    if DATA_VARIABLE not in os.environ:
+        raise InvalidInput(
+            "root", None, f"{name}'s folder, here or as a folder {name} in the folder that {DATA_VARIABLE} names"
+        )
+    data = Path(os.environ[DATA_VARIABLE]).expanduser()
+    if not data.is_dir():
+        raise InvalidInput(DATA_VARIABLE, str(data), "a folder with a folder for each data set")
+    own = {p: p.name.replace("-", "_") for p in sorted(data.iterdir()) if p.is_dir()}
+    places = [p for p, n in own.items() if n == name] or [p for p, n in own.items() if n.startswith(f"{name}_")]
+    if len(places) != 1:
+        several = "several: " + ", ".join(p.name for p in places) if places else "none"
+        raise InvalidInput(DATA_VARIABLE, str(data), f"one folder {name} (or {name}-...); there is {several}")
+    return places[0]
+
+
+def pictures(name: str, root: str | os.PathLike[str] | None = None, split: str = "train") -> Pictures:
+    """One split of a data set, its images not yet read. See `load`."""
+    choice("split", split, SPLITS)
+    return DATASETS[name].read(folder(name, root), split)
+
+
+def load(
+    name: str, root: str | os.PathLike[str] | None = None, split: str = "train", size: int | None = None
+) -> Sample:
     """Load one split of a data set.
 
     Parameters
@@ -25,23 +126,31 @@ def load(name: str, root: str | os.PathLike[str] | None = None, split: str = "tr
     name : str
         A name in `DATASETS`.
     root : path, optional
-        The data set's folder; not needed for data that comes with a package.
+        The data set's folder; see `folder` for what is taken if it isn't given.
     split : str
         ``train`` or ``test``.
+    size : int, optional
+        Height and width of the images; default: their own, or what the data set's file says where that is large.
 
     Returns
     -------
     Sample
-        ``x`` images (n, channels, height, width) in [0, 1], float64; ``classes`` the coarse labels that are trained on;
-        ``modes`` the fine labels that are retrieved.
+        ``x`` images (n, channels, height, width) in [0, 1], float32 (digits: float64); ``classes`` the coarse labels that
+        are trained on; ``modes`` the fine labels that are retrieved.
 
     Raises
     ------
     InvalidInput
-        For an unknown data set or split, or a folder that doesn't hold the data set.
+        For an unknown data set or split, or a folder that doesn't hold the data set whole and readable.
     """
-    choice("split", split, SPLITS)
-    return DATASETS[name](root, split)
+    return pictures(name, root, split).sample(size)
+
+
+def halves(fine: np.ndarray, split: str) -> np.ndarray:
+    """Rows of the first half of the fine classes (train) or the rest (test): the zero-shot split of metric learning."""
+    labels = np.unique(fine)
+    first = np.isin(fine, labels[: len(labels) // 2])
+    return np.flatnonzero(first if split == "train" else ~first)
 
 
 for _module in pkgutil.iter_modules(__path__):

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
 
 import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from realdata.datasets import DATASETS
-from sim.errors import InvalidInput
-from sim.generators import Sample
+from realdata.datasets import DATASETS, DataSet
+from realdata.pictures import ArrayPictures
 
 TEST_SHARE = 0.4
 
 
-@DATASETS.register("digits")
-def digits(root: str | os.PathLike[str] | None, split: str) -> Sample:
-    """Coarse labels: even (0) or odd (1). Fine labels: the ten digits. A fixed stratified split, 60 % train."""
-    if root is not None:
-        raise InvalidInput("root", str(root), "nothing: digits come with scikit-learn")
+def read(root: Path, split: str) -> ArrayPictures:
+    """A fixed stratified split, 60 % train; values 0..16."""
     images, digit = load_digits(return_X_y=True)
     rows = np.arange(len(digit))
     train, test = train_test_split(rows, test_size=TEST_SHARE, random_state=0, stratify=digit)
     chosen = np.sort(train if split == "train" else test)
-    x = images[chosen].reshape(-1, 1, 8, 8) / 16.0
-    return Sample(x, (digit[chosen] % 2).astype(np.int64), digit[chosen].astype(np.int64))
+    values = images[chosen].reshape(-1, 8, 8).astype(np.uint8)
+    return ArrayPictures(values, digit[chosen] % 2, digit[chosen], top=16, dtype=np.float64)
+
+
+DATASETS.register("digits")(
+    DataSet(
+        read,
+        title="scikit-learn's digits",
+        layout="nothing",
+        labels="even and odd; the ten digits",
+        official={"train": (1078, 2, 10), "test": (719, 2, 10)},
+        bundled=True,
+    )
+)

@@ -1,0 +1,50 @@
+"""Stanford Online Products: 120,053 pictures of 22,634 products in 12 categories (Song, Xiang, Jegelka & Savarese 2016)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from realdata import trees
+from realdata.datasets import DATASETS, DataSet, Download, absent
+from realdata.pictures import FilePictures
+from sim.errors import InvalidInput
+
+LISTS = {"train": "Ebay_train.txt", "test": "Ebay_test.txt"}
+HEADER = "image_id class_id super_class_id path"
+SIZE = 64
+
+
+def read(root: Path, split: str) -> FilePictures:
+    """The official split, which shares no product. Coarse labels are the categories."""
+    name = LISTS[split]
+    tree = trees.find(root, name)
+    if tree is None:
+        raise absent("sop", root, f"{name} (in the folder, in Stanford_Online_Products or its zip)")
+    header, *lines = tree.read(name).decode(errors="replace").splitlines() or [""]
+    rows = [line.split() for line in lines if line.strip()]
+    good = header.split() == HEADER.split() and rows and all(len(r) == 4 and r[1].isdecimal() for r in rows)
+    if not good:
+        raise InvalidInput("root", tree.label(name), f"a first line '{HEADER}' and lines of these four")
+    fine = np.array([int(row[1]) - 1 for row in rows])
+    coarse = np.unique([row[2] for row in rows], return_inverse=True)[1]
+    return FilePictures([(tree, row[3]) for row in rows], coarse, fine, size=SIZE)
+
+
+DATASETS.register("sop")(
+    DataSet(
+        read,
+        title="Stanford Online Products",
+        layout="Ebay_train.txt, Ebay_test.txt and the folders of images they name (in Stanford_Online_Products or its zip)",
+        labels="the 12 categories; products",
+        official={"train": (59551, 12, 11318), "test": (60502, 12, 11316)},
+        downloads=(
+            Download(
+                "http://ftp.cs.stanford.edu/cs/cvgl/Stanford_Online_Products.zip",
+                "Stanford_Online_Products.zip",
+                "md5:7f73d41a2f44250d4779881525aea32e",
+            ),
+        ),
+    )
+)

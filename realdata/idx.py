@@ -1,0 +1,88 @@
+"""IDX, the file format of MNIST and its kin: a magic number, the dimensions, unsigned bytes; gzipped or plain."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import struct
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from realdata.datasets import Download, absent
+from realdata.pictures import ArrayPictures
+from sim.errors import InvalidInput
+
+FILES = {"train": "train", "test": "t10k"}
+LAYOUT = (
+    "train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte (.gz or plain)"
+)
+
+
+def downloads(base: str, md5: Sequence[str]) -> tuple[Download, ...]:
+    """The four files of such a data set, in the order of `LAYOUT`."""
+    names = [name for name in LAYOUT.replace(" and", ",").split(" (")[0].split(", ")]
+    return tuple(
+        Download(f"{base}{name}.gz", f"{name}.gz", f"md5:{sum_}") for name, sum_ in zip(names, md5, strict=True)
+    )
+
+
+def read(place: Path, dimensions: int) -> np.ndarray:
+    """An IDX file of unsigned bytes.
+
+    Parameters
+    ----------
+    place : Path
+        Gzipped if it ends so.
+    dimensions : int
+        How many it must have.
+
+    Returns
+    -------
+    ndarray, uint8
+
+    Raises
+    ------
+    InvalidInput
+        If the file is no such IDX file, or shorter or longer than its header says.
+    """
+    try:
+        content = gzip.decompress(place.read_bytes()) if place.suffix == ".gz" else place.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        raise InvalidInput("root", str(place), f"a complete gzip file ({error})") from None
+    header = 4 + 4 * dimensions
+    if content[:4] != bytes([0, 0, 8, dimensions]) or len(content) < header:
+        raise InvalidInput("root", str(place), f"an IDX file of unsigned bytes in {dimensions} dimensions")
+    shape = struct.unpack(f">{dimensions}I", content[4:header])
+    if len(content) - header != math.prod(shape):
+        raise InvalidInput(
+            "root", str(place), f"{math.prod(shape)} bytes after the header, as it says, not {len(content) - header}"
+        )
+    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
+
+
+def pictures(name: str, root: Path, split: str, coarse: Sequence[int]) -> ArrayPictures:
+    """One split of MNIST or a data set made like it; ``coarse[fine]`` is a fine label's coarse one.
+
+    Raises
+    ------
+    InvalidInput
+        If a file is missing or broken, if images and labels differ in number, or for a label without a coarse one.
+    """
+    found = {}
+    for kind, dimensions in (("images", 3), ("labels", 1)):
+        plain = root / f"{FILES[split]}-{kind}-idx{dimensions}-ubyte"
+        places = [p for p in (plain, plain.with_name(plain.name + ".gz")) if p.is_file()]
+        if not places:
+            raise absent(name, root, f"{plain.name}.gz")
+        found[kind] = read(places[0], dimensions)
+    images, labels = found["images"], found["labels"]
+    if len(images) != len(labels) or not len(images):
+        raise InvalidInput("root", f"{root}: {len(images)} {split} images", f"as many as labels ({len(labels)}), not 0")
+    if images.shape[1] != images.shape[2]:
+        raise InvalidInput("root", f"{root}: images of {images.shape[1]} x {images.shape[2]}", "square images")
+    if labels.max() >= len(coarse):
+        raise InvalidInput("root", f"{root}: {split} label {labels.max()}", f"labels 0..{len(coarse) - 1}")
+    return ArrayPictures(images, np.asarray(coarse)[labels], labels)

@@ -1,0 +1,188 @@
+"""A split of a data set whose images are read only when asked for: as arrays for a small net, as pictures for a backbone."""
+
+from __future__ import annotations
+
+import abc
+import hashlib
+import io
+import json
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from realdata.trees import Tree
+from sim.errors import InvalidInput, integer
+from sim.generators import Sample
+
+
+class Pictures(abc.ABC):
+    """Labelled images.
+
+    Attributes
+    ----------
+    classes : ndarray, shape (n,), int64
+        Coarse labels 0..t-1 within the split.
+    modes : ndarray, shape (n,), int64
+        Fine labels; the same number is the same label in every split.
+    size : int
+        Height and width that `pixels` gives unless told otherwise.
+    """
+
+    def __init__(self, classes: np.ndarray, modes: np.ndarray, size: int) -> None:
+        self.classes, self.modes, self.size = classes.astype(np.int64), modes.astype(np.int64), size
+
+    def __len__(self) -> int:
+        return len(self.modes)
+
+    @abc.abstractmethod
+    def image(self, row: int) -> Image.Image:
+        """One picture in its own size, mode L or RGB.
+
+        Raises
+        ------
+        InvalidInput
+            If the file is missing, corrupt or truncated.
+        """
+
+    def pixels(self, rows: npt.ArrayLike | None = None, size: int | None = None) -> np.ndarray:
+        """Images as an array.
+
+        Parameters
+        ----------
+        rows : array of int, optional
+            Which images; all if not given.
+        size : int, optional
+            Height and width >= 4; default `size`. A picture's shorter side is brought to it, then the middle is cut out.
+
+        Returns
+        -------
+        ndarray, shape (n, channels, size, size), float32 in [0, 1]
+        """
+        side = self.size if size is None else integer("size", size, 4)
+        chosen = np.arange(len(self)) if rows is None else np.asarray(rows)
+        first = np.asarray(square(self.image(int(chosen[0])), side))
+        raw = np.empty((len(chosen), *first.shape), np.uint8)
+        for place, row in enumerate(chosen):
+            raw[place] = square(self.image(int(row)), side)
+        return scaled(raw, 255, np.float32)
+
+    @abc.abstractmethod
+    def fingerprint(self) -> str:
+        """A hash that differs if the images do (their names and sizes, or their content)."""
+
+    def sample(self, size: int | None = None) -> Sample:
+        """All of it, read into memory."""
+        return Sample(self.pixels(size=size), self.classes, self.modes)
+
+
+class ArrayPictures(Pictures):
+    """Grey images that came as one array.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n, side, side), uint8
+    classes, modes
+        See `Pictures`.
+    top : int
+        The value that stands for white.
+    dtype : type
+        Of what `pixels` gives at the images' own size.
+    """
+
+    def __init__(
+        self, values: np.ndarray, classes: np.ndarray, modes: np.ndarray, top: int = 255, dtype: type = np.float32
+    ) -> None:
+        super().__init__(classes, modes, values.shape[1])
+        self.values, self.top, self.dtype = values, top, dtype
+
+    def image(self, row: int) -> Image.Image:
+        """See `Pictures.image`."""
+        return Image.fromarray((self.values[row].astype(np.int64) * 255 // self.top).astype(np.uint8))
+
+    def pixels(self, rows: npt.ArrayLike | None = None, size: int | None = None) -> np.ndarray:
+        """See `Pictures.pixels`."""
+        if size not in (None, self.size):
+            return super().pixels(rows, size)
+        return scaled(self.values if rows is None else self.values[rows], self.top, self.dtype)
+
+    def fingerprint(self) -> str:
+        """See `Pictures.fingerprint`."""
+        return hashlib.sha256(np.ascontiguousarray(self.values)).hexdigest()
+
+
+class FilePictures(Pictures):
+    """Images that are files, in a folder or an archive.
+
+    Parameters
+    ----------
+    sources : sequence of (Tree, str)
+        Each image's tree and name.
+    classes, modes, size
+        See `Pictures`.
+    mode : str
+        ``RGB`` or ``L`` (grey); pictures are converted to it.
+
+    Raises
+    ------
+    InvalidInput
+        For the first file that isn't there.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[tuple[Tree, str]],
+        classes: np.ndarray,
+        modes: np.ndarray,
+        *,
+        size: int,
+        mode: str = "RGB",
+    ) -> None:
+        super().__init__(classes, modes, size)
+        for tree, name in sources:
+            if name not in tree.sizes:
+                raise InvalidInput("root", tree.label(name), "this image: it is listed, but isn't there")
+        self.sources, self.mode = list(sources), mode
+
+    def image(self, row: int) -> Image.Image:
+        """See `Pictures.image`."""
+        tree, name = self.sources[row]
+        content = tree.read(name)
+        try:
+            with Image.open(io.BytesIO(content)) as picture:
+                return picture.convert(self.mode)
+        # Pillow's decoders raise nearly anything on a broken file.
+        except Exception as error:
+            raise InvalidInput("root", tree.label(name), f"a readable image ({error})") from None
+
+    def fingerprint(self) -> str:
+        """See `Pictures.fingerprint`."""
+        return hashlib.sha256(json.dumps([[n, t.sizes[n]] for t, n in self.sources]).encode()).hexdigest()
+
+
+def square(picture: Image.Image, side: int, shorter: int | None = None, resample: int = 2) -> Image.Image:
+    """Bring the shorter side to ``shorter`` (default ``side``) pixels, then cut ``side`` x ``side`` out of the middle.
+
+    ``resample`` is Pillow's number of a filter (2: bilinear, 3: bicubic), both antialiased.
+    """
+    target = shorter or side
+    scale = target / min(picture.size)
+    width, height = (max(target, round(length * scale)) for length in picture.size)
+    if (width, height) != picture.size:
+        picture = picture.resize((width, height), Image.Resampling(resample))
+    left, top = (width - side) // 2, (height - side) // 2
+    return picture.crop((left, top, left + side, top + side)) if (width, height) != (side, side) else picture
+
+
+def scaled(raw: np.ndarray, top: int, dtype: type) -> np.ndarray:
+    """(n, h, w) or (n, h, w, channels) integers as (n, channels, h, w) in [0, 1], without a second copy."""
+    x = np.empty((len(raw), 1, *raw.shape[1:]) if raw.ndim == 3 else (len(raw), raw.shape[3], *raw.shape[1:3]), dtype)
+    np.divide(raw[:, None] if raw.ndim == 3 else raw.transpose(0, 3, 1, 2), dtype(top), out=x)
+    return x
+
+
+def codes(labels: Sequence[str]) -> np.ndarray:
+    """Labels as 0..t-1 in sorted order."""
+    coded: np.ndarray = np.unique(np.asarray(labels), return_inverse=True)[1]
+    return coded
