@@ -22,8 +22,8 @@ LAYOUT = (
 
 
 def downloads(base: str, md5: Sequence[str]) -> tuple[Download, ...]:
-    """The four files of such a data set, in the order of `LAYOUT`."""
-    names = [name for name in LAYOUT.replace(" and", ",").split(" (")[0].split(", ")]
+    """The four files of such a data set, in that order."""
+    names = [f"{prefix}-{kind}-ubyte" for prefix in FILES.values() for kind in ("images-idx3", "labels-idx1")]
     return tuple(
         Download(f"{base}{name}.gz", f"{name}.gz", f"md5:{sum_}") for name, sum_ in zip(names, md5, strict=True)
     )

@@ -6,10 +6,9 @@ import abc
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from realdata.trees import Tree
@@ -46,7 +45,7 @@ class Pictures(abc.ABC):
             If the file is missing, corrupt or truncated.
         """
 
-    def pixels(self, rows: npt.ArrayLike | None = None, size: int | None = None) -> np.ndarray:
+    def pixels(self, rows: np.ndarray | None = None, size: int | None = None) -> np.ndarray:
         """Images as an array.
 
         Parameters
@@ -61,7 +60,7 @@ class Pictures(abc.ABC):
         ndarray, shape (n, channels, size, size), float32 in [0, 1]
         """
         side = self.size if size is None else integer("size", size, 4)
-        chosen = np.arange(len(self)) if rows is None else np.asarray(rows)
+        chosen = np.arange(len(self)) if rows is None else rows
         first = np.asarray(square(self.image(int(chosen[0])), side))
         raw = np.empty((len(chosen), *first.shape), np.uint8)
         for place, row in enumerate(chosen):
@@ -101,7 +100,7 @@ class ArrayPictures(Pictures):
         """See `Pictures.image`."""
         return Image.fromarray((self.values[row].astype(np.int64) * 255 // self.top).astype(np.uint8))
 
-    def pixels(self, rows: npt.ArrayLike | None = None, size: int | None = None) -> np.ndarray:
+    def pixels(self, rows: np.ndarray | None = None, size: int | None = None) -> np.ndarray:
         """See `Pictures.pixels`."""
         if size not in (None, self.size):
             return super().pixels(rows, size)
@@ -109,7 +108,7 @@ class ArrayPictures(Pictures):
 
     def fingerprint(self) -> str:
         """See `Pictures.fingerprint`."""
-        return hashlib.sha256(np.ascontiguousarray(self.values)).hexdigest()
+        return hashlib.sha256(self.values.tobytes()).hexdigest()
 
 
 class FilePictures(Pictures):

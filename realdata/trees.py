@@ -7,6 +7,8 @@ with a member that would leave its folder is refused all the same.
 from __future__ import annotations
 
 import abc
+import copy
+import functools
 import gzip
 import os
 import shutil
@@ -79,7 +81,7 @@ class Folder(Tree):
 
 
 class Archive(Tree):
-    """The members of a zip or tar file below one of its folders.
+    """The members of a zip or tar file.
 
     A compressed tar file has no index, so it is decompressed into a temporary file first.
 
@@ -89,9 +91,9 @@ class Archive(Tree):
         If the archive is broken, or holds links or names that point out of it.
     """
 
-    def __init__(self, place: Path, base: str = "") -> None:
+    def __init__(self, place: Path) -> None:
         self.place = place
-        self._members: dict[str, zipfile.ZipInfo | tarfile.TarInfo] = {}
+        members: list[tuple[str, zipfile.ZipInfo | tarfile.TarInfo]]
         with self._naming("a complete archive"):
             if place.suffix == ".zip":
                 self._zip = zipfile.ZipFile(place)
@@ -101,12 +103,17 @@ class Archive(Tree):
                 members = [(m.name, m) for m in self._tar.getmembers() if not m.isdir()]
         for name, member in members:
             self._refuse_escape(name, member)
-            clean = PurePosixPath(name).as_posix()
-            if clean.startswith(base):
-                self._members[clean[len(base) :]] = member
-        self.sizes = {
-            name: m.file_size if isinstance(m, zipfile.ZipInfo) else m.size for name, m in self._members.items()
-        }
+        self._keep({PurePosixPath(name).as_posix(): member for name, member in members})
+
+    def _keep(self, members: dict[str, zipfile.ZipInfo | tarfile.TarInfo]) -> None:
+        self._members = members
+        self.sizes = {n: m.file_size if isinstance(m, zipfile.ZipInfo) else m.size for n, m in members.items()}
+
+    def below(self, base: str) -> Archive:
+        """The same archive seen from one of its folders, ``base`` with a slash at its end."""
+        seen = copy.copy(self)
+        seen._keep({n.removeprefix(base): m for n, m in self._members.items() if n.startswith(base)})
+        return seen
 
     def _refuse_escape(self, name: str, member: zipfile.ZipInfo | tarfile.TarInfo) -> None:
         path = PurePosixPath(name)
@@ -148,24 +155,40 @@ def _plain(place: Path) -> IO[bytes]:
     return plain
 
 
-def find(root: Path, marker: str) -> Tree | None:
-    """The tree that holds a file or folder ``marker``, None if there is none.
+class Shelf:
+    """The trees in a data set's folder: the folder itself, its folders, and its archives, each opened once.
 
-    Looked for in the folder ``root``, in its folders, then in its archives, at their top and one folder down.
-
-    Raises
-    ------
-    InvalidInput
-        For a broken or dangerous archive met on the way.
+    Parameters
+    ----------
+    root : Path
     """
-    inside = sorted(root.iterdir()) if root.is_dir() else []
-    for folder in [root, *(p for p in inside if p.is_dir())]:
-        if (folder / marker).exists():
-            return Folder(folder)
-    for place in inside:
-        if place.is_file() and place.name.endswith(ARCHIVES):
-            tree = Archive(place)
-            for base in ["", *sorted({name.split("/")[0] + "/" for name in tree.sizes if "/" in name})]:
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        inside = sorted(root.iterdir()) if root.is_dir() else []
+        self._folders = [root, *(p for p in inside if p.is_dir())]
+        archives = [p for p in inside if p.is_file() and p.name.endswith(ARCHIVES)]
+        # Beside x.tar, x.tgz or x.tar.gz is the same archive, slower.
+        plain = {p.stem for p in archives if p.suffix == ".tar"}
+        self._archives = [p for p in archives if p.suffix in (".zip", ".tar") or p.name.split(".t")[0] not in plain]
+        self._folder, self._archive = functools.cache(Folder), functools.cache(Archive)
+
+    def find(self, marker: str) -> Tree | None:
+        """The tree that holds a file or folder ``marker``, at its top or (in an archive) one folder down; None if none does.
+
+        Raises
+        ------
+        InvalidInput
+            For a broken or dangerous archive met on the way.
+        """
+        for folder in self._folders:
+            if (folder / marker).exists():
+                return self._folder(folder)
+        for place in self._archives:
+            tree = self._archive(place)
+            if tree.holds(marker):
+                return tree
+            for base in sorted({name.split("/")[0] + "/" for name in tree.sizes if "/" in name}):
                 if tree.holds(base + marker):
-                    return tree if not base else Archive(place, base)
-    return None
+                    return tree.below(base)
+        return None

@@ -69,7 +69,7 @@ def absent(name: str, root: Path, what: str) -> InvalidInput:
     return InvalidInput("root", str(root), f"a folder with {found.layout}; {what} isn't there{fetch}")
 
 
-def folder(name: str, root: str | os.PathLike[str] | None = None) -> Path:
+def locate(name: str, root: str | os.PathLike[str] | None = None) -> Path:
     """Where a data set is.
 
     Parameters
@@ -113,7 +113,7 @@ def folder(name: str, root: str | os.PathLike[str] | None = None) -> Path:
 def pictures(name: str, root: str | os.PathLike[str] | None = None, split: str = "train") -> Pictures:
     """One split of a data set, its images not yet read. See `load`."""
     choice("split", split, SPLITS)
-    return DATASETS[name].read(folder(name, root), split)
+    return DATASETS[name].read(locate(name, root), split)
 
 
 def load(
@@ -126,7 +126,7 @@ def load(
     name : str
         A name in `DATASETS`.
     root : path, optional
-        The data set's folder; see `folder` for what is taken if it isn't given.
+        The data set's folder; see `locate` for what is taken if it isn't given.
     split : str
         ``train`` or ``test``.
     size : int, optional

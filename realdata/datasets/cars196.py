@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from scipy.io import loadmat
 
-from realdata import trees
 from realdata.datasets import DATASETS, DataSet, Download, absent, halves
 from realdata.pictures import FilePictures, codes
+from realdata.trees import Shelf, Tree
 from sim.errors import InvalidInput
 
 SIZE = 64
@@ -29,43 +29,46 @@ def read(root: Path, split: str) -> FilePictures:
 
     Coarse labels are the makes, the first words of the models' names.
     """
-    listed, names = _together(root) if trees.find(root, TOGETHER) else _apart(root)
+    shelf = Shelf(root)
+    listed, names = _together(shelf) if shelf.find(TOGETHER) else _apart(shelf)
     fine = np.array([model for _, _, model in listed]) - 1
-    if fine.min() < 0 or fine.max() >= len(names):
-        raise InvalidInput("root", str(root), f"models numbered 1..{len(names)}; there is {fine.max() + 1}")
+    if set(fine) - set(range(len(names))) or not len(fine):
+        raise InvalidInput(
+            "root", f"{root}: annotated models {sorted(set(fine + 1))}", f"models numbered 1..{len(names)}"
+        )
     rows = halves(fine, split)
     makes = [names[fine[row]].split()[0] for row in rows]
     return FilePictures([listed[row][:2] for row in rows], codes(makes), fine[rows], size=SIZE)
 
 
-Listed = list[tuple[trees.Tree, str, int]]
+Listed = list[tuple[Tree, str, int]]
 
 
-def _together(root: Path) -> tuple[Listed, list[str]]:
+def _together(shelf: Shelf) -> tuple[Listed, list[str]]:
     """The release in one piece: car_ims and cars_annos.mat."""
-    tables = _mat(_find(root, TOGETHER), TOGETHER, "annotations", "class_names")
-    images = _find(root, "car_ims")
+    tables = _mat(_find(shelf, TOGETHER), TOGETHER, "annotations", "class_names")
+    images = _find(shelf, "car_ims")
     notes = np.atleast_1d(tables["annotations"])
     return [(images, str(n["relative_im_path"]), int(n["class"])) for n in notes], _names(tables)
 
 
-def _apart(root: Path) -> tuple[Listed, list[str]]:
+def _apart(shelf: Shelf) -> tuple[Listed, list[str]]:
     """The release in two: cars_train, cars_test, devkit and the test labels."""
     listed: Listed = []
     for folder, places in APART:
-        found = [(tree, place) for place in places if (tree := trees.find(root, place))]
+        found = [(tree, place) for place in places if (tree := shelf.find(place))]
         if not found:
-            raise absent("cars196", root, f"{TOGETHER} or {places[0]}")
+            raise absent("cars196", shelf.root, f"{TOGETHER} or {places[0]}")
         notes = _mat(*found[0], "annotations")["annotations"]
-        images = _find(root, folder)
+        images = _find(shelf, folder)
         listed += [(images, f"{folder}/{n['fname']}", int(n["class"])) for n in np.atleast_1d(notes)]
-    return listed, _names(_mat(_find(root, MODELS), MODELS, "class_names"))
+    return listed, _names(_mat(_find(shelf, MODELS), MODELS, "class_names"))
 
 
-def _find(root: Path, what: str) -> trees.Tree:
-    tree = trees.find(root, what)
+def _find(shelf: Shelf, what: str) -> Tree:
+    tree = shelf.find(what)
     if tree is None:
-        raise absent("cars196", root, what)
+        raise absent("cars196", shelf.root, what)
     return tree
 
 
@@ -73,7 +76,7 @@ def _names(tables: dict[str, Any]) -> list[str]:
     return [str(name) for name in np.atleast_1d(tables["class_names"])]
 
 
-def _mat(tree: trees.Tree, name: str, *needed: str) -> dict[str, Any]:
+def _mat(tree: Tree, name: str, *needed: str) -> dict[str, Any]:
     content = tree.read(name)
     try:
         tables: dict[str, Any] = loadmat(io.BytesIO(content), squeeze_me=True)

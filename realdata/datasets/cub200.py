@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from realdata import trees
 from realdata.datasets import DATASETS, DataSet, Download, absent, halves
 from realdata.pictures import FilePictures, codes
+from realdata.trees import Shelf, Tree
 from sim.errors import InvalidInput
 
 SIZE = 64
@@ -22,7 +22,7 @@ def read(root: Path, split: str) -> FilePictures:
 
     Coarse labels are the last words of the species' names: Albatross, Gull, Warbler.
     """
-    tree = trees.find(root, "images.txt")
+    tree = Shelf(root).find("images.txt")
     if tree is None:
         raise absent("cub200", root, "images.txt (in the folder, in CUB_200_2011 or in an archive)")
     tables = {}
@@ -48,7 +48,7 @@ def read(root: Path, split: str) -> FilePictures:
     return FilePictures(sources, codes(kinds), fine[rows], size=SIZE)
 
 
-def _table(tree: trees.Tree, name: str) -> dict[int, str]:
+def _table(tree: Tree, name: str) -> dict[int, str]:
     """Lines of a number and a value."""
     try:
         pairs = [line.split(maxsplit=1) for line in tree.read(name).decode().splitlines() if line.strip()]

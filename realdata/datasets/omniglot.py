@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from realdata import trees
 from realdata.datasets import DATASETS, DataSet, Download, absent
 from realdata.pictures import FilePictures, codes
+from realdata.trees import Shelf
 from sim.errors import InvalidInput
 
 FOLDERS = {"train": "images_background", "test": "images_evaluation"}
@@ -22,7 +22,7 @@ SOURCE = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python/"
 def read(root: Path, split: str) -> FilePictures:
     """The official split, which shares no alphabet: images_background is train, images_evaluation is test."""
     top = FOLDERS[split]
-    tree = trees.find(root, top)
+    tree = Shelf(root).find(top)
     if tree is None:
         raise absent("omniglot", root, f"{top} (folder or zip)")
     found = [(name.split("/"), name) for name in tree.sizes if name.startswith(f"{top}/") and name.endswith(".png")]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from realdata import trees
 from realdata.datasets import DATASETS, DataSet, Download, absent
 from realdata.pictures import FilePictures
+from realdata.trees import Shelf
 from sim.errors import InvalidInput
 
 LISTS = {"train": "Ebay_train.txt", "test": "Ebay_test.txt"}
@@ -19,7 +19,7 @@ SIZE = 64
 def read(root: Path, split: str) -> FilePictures:
     """The official split, which shares no product. Coarse labels are the categories."""
     name = LISTS[split]
-    tree = trees.find(root, name)
+    tree = Shelf(root).find(name)
     if tree is None:
         raise absent("sop", root, f"{name} (in the folder, in Stanford_Online_Products or its zip)")
     header, *lines = tree.read(name).decode(errors="replace").splitlines() or [""]

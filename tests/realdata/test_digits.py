@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits
 import realdata
 from realdata import datasets
 from realdata.benchmark import configs, findings
-from realdata.protocol import coarse_to_fine
+from realdata.protocol import problem
 from sim import problems
 from sim.errors import InvalidInput
 from sim.studies import final
@@ -42,7 +42,7 @@ def test_bad_requests_are_named() -> None:
 
 def test_runs_share_one_copy_of_the_data() -> None:
     assert problems.build("digits", 0) is problems.build("digits", 1)
-    assert coarse_to_fine("digits", None) is problems.build("digits", 5)
+    assert problem("digits") is problems.build("digits", 5)
 
 
 def test_benchmark_pairs_each_loss_with_its_negatives() -> None:
