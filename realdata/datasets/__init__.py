@@ -24,11 +24,11 @@ DATA_VARIABLE = "COLLAPSE_DATA"
 
 @dataclass(frozen=True)
 class Download:
-    """A file of the official release: where it is, what it is called in the data set's folder, ``md5:...`` or None."""
+    """A file of the official release: where it is, what it is called in the data set's folder, its checksum as ``md5:...``."""
 
     url: str
     name: str
-    checksum: str | None
+    checksum: str
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class DataSet:
         What must be in its folder.
     labels : str
         What the coarse and the fine labels are.
-    official : dict from split to (images, coarse labels, fine labels)
+    official : dict from split to (images, fine labels)
         Empty where there is no official release.
     downloads : tuple of Download
     bundled : bool
@@ -54,7 +54,7 @@ class DataSet:
     title: str
     layout: str
     labels: str
-    official: dict[str, tuple[int, int, int]]
+    official: dict[str, tuple[int, int]]
     downloads: tuple[Download, ...] = ()
     bundled: bool = False
 

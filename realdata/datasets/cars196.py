@@ -101,7 +101,7 @@ DATASETS.register("cars196")(
             "(folders, or archives of them)"
         ),
         labels="makes; models",
-        official={"train": (8054, 0, 98), "test": (8131, 0, 98)},
+        official={"train": (8054, 98), "test": (8131, 98)},
         downloads=(
             Download(f"{SOURCE}car196/cars_train.tgz", "cars_train.tgz", "md5:065e5b463ae28d29e77c1b4b166cfe61"),
             Download(f"{SOURCE}car196/cars_test.tgz", "cars_test.tgz", "md5:4ce7ebf6a94d07f1952d94dd34c4d501"),

@@ -66,7 +66,7 @@ DATASETS.register("cub200")(
         title="CUB-200-2011",
         layout="images.txt, image_class_labels.txt, classes.txt and images/ (in CUB_200_2011 or its archive)",
         labels="kinds of bird (last word of the name); species",
-        official={"train": (5864, 31, 100), "test": (5924, 41, 100)},
+        official={"train": (5864, 100), "test": (5924, 100)},
         downloads=(
             Download(
                 "https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz?download=1",

@@ -30,7 +30,7 @@ DATASETS.register("digits")(
         title="scikit-learn's digits",
         layout="nothing",
         labels="even and odd; the ten digits",
-        official={"train": (1078, 2, 10), "test": (719, 2, 10)},
+        official={"train": (1078, 10), "test": (719, 10)},
         bundled=True,
     )
 )

@@ -25,7 +25,7 @@ DATASETS.register("fashion_mnist")(
         title="Fashion-MNIST",
         layout=idx.LAYOUT,
         labels="tops (with dresses), bottoms, shoes and bags; the ten kinds of product",
-        official={"train": (60000, 4, 10), "test": (10000, 4, 10)},
+        official={"train": (60000, 10), "test": (10000, 10)},
         downloads=idx.downloads(
             "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
             [

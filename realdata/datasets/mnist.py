@@ -22,7 +22,7 @@ DATASETS.register("mnist")(
         title="MNIST",
         layout=idx.LAYOUT,
         labels="even and odd; the ten digits",
-        official={"train": (60000, 2, 10), "test": (10000, 2, 10)},
+        official={"train": (60000, 10), "test": (10000, 10)},
         downloads=idx.downloads(
             "https://ossci-datasets.s3.amazonaws.com/mnist/",
             [

@@ -49,7 +49,7 @@ DATASETS.register("omniglot")(
         title="Omniglot",
         layout="images_background and images_evaluation (the official zips, or folders ALPHABET/CHARACTER/*.png)",
         labels="alphabets; characters",
-        official={"train": (19280, 30, 964), "test": (13180, 20, 659)},
+        official={"train": (19280, 964), "test": (13180, 659)},
         downloads=(
             Download(f"{SOURCE}images_background.zip", "images_background.zip", "md5:68d2efa1b9178cc56df9314c21c6e718"),
             Download(f"{SOURCE}images_evaluation.zip", "images_evaluation.zip", "md5:6b91aef0f799c5bb55b94e3f2daec811"),

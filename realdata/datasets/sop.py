@@ -38,7 +38,7 @@ DATASETS.register("sop")(
         title="Stanford Online Products",
         layout="Ebay_train.txt, Ebay_test.txt and the folders of images they name (in Stanford_Online_Products or its zip)",
         labels="the 12 categories; products",
-        official={"train": (59551, 12, 11318), "test": (60502, 12, 11316)},
+        official={"train": (59551, 11318), "test": (60502, 11316)},
         downloads=(
             Download(
                 "http://ftp.cs.stanford.edu/cs/cvgl/Stanford_Online_Products.zip",
