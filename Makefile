@@ -26,11 +26,11 @@ lint: .venv/.installed-dev
 	touch $@
 
 .venv/.installed-core: .venv/.created $(REQUIREMENTS)
-	$(PIP_INSTALL) -e .
+	$(PIP_INSTALL) -e ".[fast]"
 	touch $@
 
 .venv/.installed-dev: .venv/.installed-core $(REQUIREMENTS)
-	$(PIP_INSTALL) -e ".[dev,notebooks,dask,parquet,features,transformers]"
+	$(PIP_INSTALL) -e ".[dev,notebooks,dask,fast,parquet,features,transformers]"
 	touch $@
 
 clean:

@@ -14,7 +14,13 @@ from sim.sweeps import spec
 from sim.sweeps.grid import grid
 from sim.verdict import Finding, decide
 
-NEGATIVES_OF = {"margin": "distance_weighted"}
+NEGATIVES_OF = {
+    "margin": "distance_weighted",
+    "multi_similarity": "all",
+    "npair": "all",
+    "ntxent": "all",
+    "supcon": "all",
+}
 """The negatives that a loss was published with; `semihard` for losses not named."""
 
 METRICS = {"recall_at_1": "Recall@1 on fine labels", "map_at_r": "MAP@R on fine labels"}

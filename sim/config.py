@@ -13,12 +13,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sim import noise, optim
 from sim.errors import InvalidInput, takes
-from sim.losses import LOSSES, make
+from sim.losses import CROSS_ENTROPY, LOSSES, make, weighting
 from sim.nets import NETS
 from sim.problems import PROBLEMS
+from sim.samplers import NEGATIVES
 
 SCHEMA = 1
 """Version of what a run means; a change of the training program that changes results adds one."""
+
+LATER = ("memory", "robust")
+"""Fields that came after runs had been stored: left at their defaults they don't change a run's name."""
 
 Params = dict[str, Any]
 
@@ -71,6 +75,21 @@ class Batch(_Model):
     per_class: int = Field(32, ge=2)
 
 
+class Robust(_Model):
+    """A noise-robust baseline: a name in `sim.losses.weighting.WEIGHTINGS`, or none."""
+
+    name: str = "none"
+    params: Params = Field(default_factory=dict)
+
+
+class MemoryQueue(_Model):
+    """A queue of earlier batches' embeddings for ``negative = memory``: its size Q (0: none) and the momentum of the net
+    that computes them (0: the net itself; He et al. 2020)."""
+
+    size: int = Field(0, ge=0)
+    momentum: float = Field(0.99, ge=0, lt=1)
+
+
 class Optimizer(_Model):
     """Optimiser; ``loss_lr`` is the learning rate of what the loss learns (beta), ``lr`` where not given."""
 
@@ -91,6 +110,8 @@ class RunConfig(_Model):
     positive: str = "easy"
     negative: str = "semihard"
     batch: Batch = Batch()
+    memory: MemoryQueue = MemoryQueue()
+    robust: Robust = Robust()
     optimizer: Optimizer = Optimizer()
     steps: int = Field(1500, ge=1)
     checkpoints: int = Field(5, ge=1)
@@ -101,7 +122,11 @@ class RunConfig(_Model):
 
     def key(self) -> str:
         """The run's name: 16 hexadecimal digits of the hash of its canonical form and `SCHEMA`."""
-        canonical = json.dumps([SCHEMA, self.model_dump(mode="json")], sort_keys=True)
+        form = self.model_dump(mode="json")
+        for name in LATER:
+            if getattr(self, name) == type(self).model_fields[name].default:
+                del form[name]
+        canonical = json.dumps([SCHEMA, form], sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
     def shape(self) -> str:
@@ -128,9 +153,17 @@ class RunConfig(_Model):
         noise.check(self.noise.kind, self.noise.level, self.noise.params)
         if not self.evaluate:
             raise InvalidInput("evaluate", self.evaluate, "train, test or both")
-        make(self.loss.name, **self.loss.params, runs=1, classes=2, dim=self.net.dim).check(
-            self.positive, self.negative
-        )
+        loss = make(self.loss.name, **self.loss.params, runs=1, classes=2, dim=self.net.dim)
+        loss.check(self.positive, self.negative)
+        if self.robust.name != "none":
+            robust = weighting.make(self.robust.name, **self.robust.params)
+            fits = [n for n in LOSSES if LOSSES[n].weighable and (not robust.of_classes or n in CROSS_ENTROPY)]
+            if self.loss.name not in fits:
+                raise InvalidInput("loss.name", self.loss.name, f"with {self.robust.name}: one of {', '.join(fits)}")
+        elif self.robust.params:
+            raise InvalidInput("robust.params", self.robust.params, "nothing with robust.name = none")
+        if NEGATIVES[self.negative].memory != (self.memory.size > 0):
+            raise InvalidInput("memory.size", self.memory.size, "> 0 with negative = memory, 0 without")
         if self.negative == "distance_weighted" and not self.net.normalize:
             raise InvalidInput("net.normalize", False, "true with negative='distance_weighted' (defined on the sphere)")
         if self.batch.classes == 1:

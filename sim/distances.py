@@ -67,3 +67,19 @@ def to_columns(x: Tensor, index: Tensor) -> Tensor:
     chosen = x.gather(1, index.reshape(runs, batch * slots, 1).expand(-1, -1, x.shape[-1]))
     result: Tensor = torch.linalg.vector_norm(x.unsqueeze(2) - chosen.view(runs, batch, slots, -1), dim=-1)
     return result
+
+
+def between(x: Tensor, y: Tensor) -> Tensor:
+    """Distances from each point of a batch to each point of another one.
+
+    Parameters
+    ----------
+    x : Tensor, shape (R, B, m)
+    y : Tensor, shape (R, Q, m)
+
+    Returns
+    -------
+    Tensor, shape (R, B, Q)
+        Differentiable in both; the gradient at D = 0 is 0.
+    """
+    return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")

@@ -21,7 +21,8 @@ from sim.registry import Registry
 from sim.streams import stream
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "relu": F.relu,
+    # In place: the layer before leaves a fresh tensor and needs it no more.
+    "relu": torch.relu_,
     "gelu": F.gelu,
     "tanh": torch.tanh,
     "softplus": F.softplus,

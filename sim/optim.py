@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from sim import kernels
 from sim.errors import choice
 from sim.registry import Registry
 
@@ -100,6 +101,19 @@ class Adam(Optimizer):
     def update(self, i: int, parameter: Tensor, gradient: Tensor, rate: Tensor) -> None:
         """See `Optimizer.update`."""
         b1, b2 = self.betas
+        if kernels.usable(parameter):
+            unbiased = rate.flatten() / (1 - b1**self.steps)
+            kernels.adam(
+                parameter,
+                gradient,
+                self.first[i],
+                self.second[i],
+                unbiased,
+                self.betas,
+                1 - b2**self.steps,
+                self.epsilon,
+            )
+            return
         first = self.first[i].lerp_(gradient, 1 - b1)
         second = self.second[i].mul_(b2).addcmul_(gradient, gradient, value=1 - b2)
         scale = second.sqrt().div_(math.sqrt(1 - b2**self.steps)).add_(self.epsilon)

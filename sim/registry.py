@@ -36,11 +36,15 @@ class Registry(Generic[T]):
 
     def __getitem__(self, name: str) -> T:
         if name not in self._entries:
-            raise InvalidInput(self.field, name, "one of " + ", ".join(self._entries))
+            raise InvalidInput(self.field, name, "one of " + self.names())
         return self._entries[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
+
+    def names(self) -> str:
+        """All names, for a message."""
+        return ", ".join(self._entries)
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries

@@ -6,6 +6,7 @@ the runs on its first axis, and the gradient of the summed loss with respect to 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -17,10 +18,11 @@ from sim import losses, metrics, noise, optim
 from sim.config import RunConfig
 from sim.errors import InvalidInput
 from sim.generators import Sample
+from sim.losses import weighting
 from sim.nets import NETS
 from sim.optim import OPTIMIZERS
 from sim.problems import Problem
-from sim.samplers import RunDraws
+from sim.samplers import Memory, RunDraws
 from sim.samplers.batches import Batches
 
 CHECK_EVERY = 25
@@ -106,9 +108,16 @@ class Trainer:
     ) -> None:
         if not configs or len({c.shape() for c in configs}) != 1:
             raise InvalidInput("configs", len(configs), "one or more runs of one shape (see RunConfig.shape)")
-        self.configs, self.device = list(configs), torch.device(device)
+        self.device = torch.device(device)
         self.dtype = getattr(torch, configs[0].dtype)
         first = configs[0]
+        self.runs = len(configs)
+        robust = None if first.robust.name == "none" else weighting.make(first.robust.name, **first.robust.params)
+        inits: list[object] = [c.seed for c in configs]
+        if robust is not None and robust.twins:
+            configs, problems = [*configs, *configs], [*problems, *problems]
+            inits += [f"{key} twin" for key in inits]
+        self.configs = list(configs)
         self.keys = [c.seed for c in configs]
         train = [p.train for p in problems]
         self.splits = {"train": _Split(train, train, self.device, self.dtype)}
@@ -126,11 +135,22 @@ class Trainer:
                 "evaluate", first.evaluate, "train, as net.kind = table has no positions for new samples"
             )
         self.net = NETS[first.net.kind](
-            self.keys, data.shape, dim=first.net.dim, normalize=first.net.normalize, **table, **first.net.params
+            inits, data.shape, dim=first.net.dim, normalize=first.net.normalize, **table, **first.net.params
         ).to(self.device, self.dtype)
         params = {**first.loss.params, **self._per_run_loss_params()}
-        given = {"runs": len(configs), "classes": data.t, "dim": first.net.dim, "keys": self.keys}
+        given = {"runs": len(configs), "classes": data.t, "dim": first.net.dim, "keys": inits}
         self.loss = losses.make(first.loss.name, **params, **given).to(self.device, self.dtype)
+        self.loss.weighting = robust
+        if robust is not None:
+            robust.transition = self._transitions(data)
+        self.memory = self.slow_net = None
+        if first.memory.size:
+            shape = (len(configs), first.memory.size)
+            self.memory = Memory(
+                torch.zeros(*shape, first.net.dim, device=self.device, dtype=self.dtype),
+                torch.full(shape, -1, device=self.device),
+            )
+            self.slow_net = copy.deepcopy(self.net).requires_grad_(False)
         self.parameters = [*self.net.parameters(), *self.loss.parameters()]
         net_lr = torch.tensor([c.optimizer.lr for c in configs])
         loss_lr = torch.tensor([c.optimizer.loss_lr or c.optimizer.lr for c in configs])
@@ -170,6 +190,14 @@ class Trainer:
         self._noise = torch.tensor([names.index(name) for name, _ in probabilities], device=self.device)
         self._probabilities = torch.from_numpy(np.concatenate(list(cache.values()))).to(self.device, self.dtype)
 
+    def _transitions(self, data: _Split) -> Tensor:
+        """P(noisy label | class) of each run, (R, t, t): label probabilities averaged over each class's samples."""
+        rows = []
+        for config, sample in zip(self.configs, data.samples, strict=True):
+            p = noise.label_probabilities(config.noise.kind, config.noise.level, sample, **config.noise.params)
+            rows.append(np.stack([p[sample.classes == c].mean(0) for c in range(data.t)]))
+        return torch.from_numpy(np.stack(rows)).to(self.device, self.dtype)
+
     def _per_run_loss_params(self) -> dict[str, Tensor]:
         """Loss parameters given by any run, as tensors over the runs."""
         name = self.configs[0].loss.name
@@ -182,8 +210,8 @@ class Trainer:
 
     @property
     def active(self) -> list[int]:
-        """Runs that haven't diverged."""
-        return [r for r, step in enumerate(self.diverged_at) if step is None]
+        """Runs that haven't diverged; twins are not among them."""
+        return [r for r in range(self.runs) if self.diverged_at[r] is None]
 
     def draw_labels(self, index: Tensor) -> Tensor:
         """Labels (R, B) of the samples at positions (R, B): the flipped ones, or fresh ones."""
@@ -206,14 +234,37 @@ class Trainer:
         index = self.batches.next().to(self.device)
         labels = self.draw_labels(index)
         embeddings = self.net(self.splits["train"].rows(index), index)
-        loss = self.loss(embeddings, labels, positive=first.positive, negative=first.negative, generator=self.draws)
+        self.loss.progress = self.steps / first.steps
+        loss = self.loss(
+            embeddings,
+            labels,
+            positive=first.positive,
+            negative=first.negative,
+            generator=self.draws,
+            memory=self.memory,
+        )
         gradients = torch.autograd.grad(loss.sum(), self.parameters)
         self.optimizer.step(gradients, optim.schedule(first.optimizer.schedule, self.steps / first.steps))
+        self._remember(index, labels)
         self.steps += 1
         self._loss_sum += loss.detach()
         self._loss_steps += 1
         if self.steps % CHECK_EVERY == 0:
             self._drop_diverged()
+
+    @torch.no_grad()
+    def _remember(self, index: Tensor, labels: Tensor) -> None:
+        """Move the slow net towards the net, and put its embeddings of the batch where the oldest in the queue are."""
+        if self.memory is None or self.slow_net is None:
+            return
+        for slow, fast in zip(self.slow_net.parameters(), self.net.parameters(), strict=True):
+            slow.lerp_(fast, 1 - self.configs[0].memory.momentum)
+        size, batch = self.memory.labels.shape[1], labels.shape[1]
+        place = (torch.arange(batch, device=self.device) + self.steps * batch) % size
+        # A batch larger than the queue would write places twice: its last samples stay.
+        last = slice(max(0, batch - size), None)
+        self.memory.embeddings[:, place[last]] = self.slow_net(self.splits["train"].rows(index), index)[:, last]
+        self.memory.labels[:, place[last]] = labels[:, last]
 
     def _drop_diverged(self) -> None:
         """Freeze runs with a non-finite loss at finite parameters, so that they cost and harm nothing."""
@@ -287,7 +338,7 @@ def train(
     """
     trainer = Trainer(configs, problems, device)
     first = trainer.configs[0]
-    results = [RunResult(c) for c in trainer.configs]
+    results = [RunResult(c) for c in configs]
     checkpoints = sorted({round(k * first.steps / first.checkpoints) for k in range(first.checkpoints + 1)})
     for checkpoint in checkpoints:
         while trainer.steps < checkpoint and trainer.active:

@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sim.errors import InvalidInput, choice, integer, number
+from sim.losses.weighting import Weighting
 from sim.registry import Registry
-from sim.samplers import NEGATIVES, Draws, Tuples, check_pair, select
+from sim.samplers import NEGATIVES, Draws, Memory, Tuples, check_pair, select
 from sim.streams import stream
 
 REDUCTIONS = ("avg_nonzero", "mean", "sum")
@@ -34,7 +35,7 @@ def reduce(total: Tensor, active: Tensor, count: Tensor, reduction: str) -> Tens
     if reduction == "sum":
         return total
     divisor = active if reduction == "avg_nonzero" else count
-    return total / divisor.clamp_min(1)
+    return total / torch.where(divisor > 0, divisor, 1)
 
 
 class Loss(nn.Module, abc.ABC):
@@ -42,6 +43,26 @@ class Loss(nn.Module, abc.ABC):
 
     per_run: tuple[str, ...] = ()
     """Parameters that may differ between the runs of one batch (given as tensors of shape (R,))."""
+
+    weighable = False
+    """Whether the loss is a sum over tuples that a `weighting` may weigh."""
+
+    reduction: str = "mean"
+    weighting: Weighting | None = None
+    progress = 0.0
+    """Share of the training that is over; some weightings change with it."""
+
+    def weights(self, terms: Tensor, mask: Tensor) -> Tensor:
+        """Weight of every tuple, >= 0 and without a gradient; 1 without a weighting. Shapes (R, ...)."""
+        if self.weighting is None:
+            return mask
+        return self.weighting.weights(terms.detach(), mask, self.progress)
+
+    def reduced(self, terms: Tensor, mask: Tensor) -> Tensor:
+        """The weighed tuples' `reduce`: (R, ...), (R, ...) -> (R,)."""
+        weights = self.weights(terms, mask)
+        total, active = ((t * weights).flatten(1).sum(1) for t in (terms, terms > 0))
+        return reduce(total, active, weights.flatten(1).sum(1), self.reduction)
 
     @property
     def counts_triplets(self) -> bool:
@@ -77,6 +98,7 @@ class Loss(nn.Module, abc.ABC):
         positive: str,
         negative: str,
         generator: torch.Generator | Draws | None = None,
+        memory: Memory | None = None,
     ) -> Tensor:
         """Loss of each run.
 
@@ -88,6 +110,8 @@ class Loss(nn.Module, abc.ABC):
             Policies, see `sim.samplers`.
         generator : torch.Generator or Draws, optional
             Needed by the random policies.
+        memory : Memory, optional
+            Needed by the negative policy ``memory``.
 
         Returns
         -------
@@ -131,6 +155,7 @@ class TupleLoss(Loss):
         positive: str,
         negative: str,
         generator: torch.Generator | Draws | None = None,
+        memory: Memory | None = None,
     ) -> Tensor:
         """See `Loss.forward`."""
         self.check(positive, negative)
@@ -143,6 +168,7 @@ class TupleLoss(Loss):
             generator=generator,
             alpha=alpha,
             squared=self.squared_distances,
+            memory=memory,
         )
         return self.of_tuples(tuples, alpha, labels)
 
@@ -176,13 +202,17 @@ class SimilarityLoss(Loss):
         positive: str,
         negative: str,
         generator: torch.Generator | Draws | None = None,
+        memory: Memory | None = None,
     ) -> Tensor:
         """See `Loss.forward`."""
         self.check(positive, negative)
         if self.cosine:
             embeddings = F.normalize(embeddings, dim=-1)
+            memory = memory and Memory(F.normalize(memory.embeddings, dim=-1), memory.labels)
         return self.of_similarities(
-            select(embeddings, labels, positive=positive, negative=negative, generator=generator, dot=True)
+            select(
+                embeddings, labels, positive=positive, negative=negative, generator=generator, dot=True, memory=memory
+            )
         )
 
     @abc.abstractmethod
@@ -242,6 +272,7 @@ class ProxyLoss(Loss):
         positive: str = "all",
         negative: str = "all",
         generator: torch.Generator | Draws | None = None,
+        memory: Memory | None = None,
     ) -> Tensor:
         """See `Loss.forward`."""
         self.check(positive, negative)

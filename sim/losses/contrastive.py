@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from sim.errors import choice
-from sim.losses.base import LOSSES, TupleLoss, reduce
+from sim.losses.base import LOSSES, TupleLoss
 from sim.samplers import Tuples
 
 
@@ -27,6 +28,8 @@ class Contrastive(TupleLoss):
         See `TupleLoss`.
     """
 
+    weighable = True
+
     def __init__(self, *, alpha: float | Tensor = 1.0, squared: bool = False, reduction: str = "avg_nonzero") -> None:
         super().__init__(alpha=alpha, squared_distances=False, reduction=reduction)
         choice("squared", squared, (True, False))
@@ -43,10 +46,7 @@ class Contrastive(TupleLoss):
         neg = (alpha.view(-1, 1, 1, 1) - tuples.d_an).clamp_min(0) * tuples.neg_mask
         if self.squared:
             pos, neg = pos.square(), neg.square()
-        (p, p_active, p_count), (n, n_active, n_count) = (
-            (terms.flatten(1).sum(1), (terms > 0).flatten(1).sum(1), mask.flatten(1).sum(1))
-            for terms, mask in ((pos, tuples.pos_mask), (neg, tuples.neg_mask))
-        )
+        sides = [(t.flatten(1), mask.flatten(1)) for t, mask in ((pos, tuples.pos_mask), (neg, tuples.neg_mask))]
         if self.reduction == "avg_nonzero":
-            return reduce(p, p_active, p_count, self.reduction) + reduce(n, n_active, n_count, self.reduction)
-        return reduce(p + n, p_active + n_active, p_count + n_count, self.reduction)
+            return self.reduced(*sides[0]) + self.reduced(*sides[1])
+        return self.reduced(*(torch.cat(both, 1) for both in zip(*sides, strict=True)))

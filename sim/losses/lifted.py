@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from sim.losses.base import LOSSES, TupleLoss, masked_logsumexp, reduce
+from sim.losses.base import LOSSES, TupleLoss, masked_logsumexp
 from sim.samplers import Tuples
 
 
@@ -20,6 +20,8 @@ class Lifted(TupleLoss):
     alpha, squared_distances, reduction
         See `TupleLoss`.
     """
+
+    weighable = True
 
     def __init__(
         self, *, alpha: float | Tensor = 1.0, squared_distances: bool = False, reduction: str = "mean"
@@ -37,4 +39,4 @@ class Lifted(TupleLoss):
         pull = masked_logsumexp(tuples.d_ap, tuples.pos_mask)
         push = masked_logsumexp(alpha.view(-1, 1, 1) - tuples.d_an.flatten(2), tuples.neg_mask.flatten(2))
         terms = (pull + push).where(whole, 0.0).clamp_min(0)
-        return reduce(terms.sum(1), (terms > 0).sum(1), whole.sum(1), self.reduction)
+        return self.reduced(terms, whole)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from sim.errors import InvalidInput, choice
@@ -36,6 +37,8 @@ class Margin(TupleLoss):
     """
 
     per_run = ("alpha", "beta")
+
+    weighable = True
 
     def __init__(
         self,
@@ -91,6 +94,13 @@ class Margin(TupleLoss):
         pos_count, neg_count = (
             tuples.triplet_counts() if self.counts_triplets else (tuples.pos_mask.long(), tuples.neg_mask.long())
         )
+        if self.weighting is not None:
+            terms, counts = (
+                torch.cat([a.flatten(1), b.flatten(1)], 1) for a, b in ((pos, neg), (pos_count, neg_count))
+            )
+            weights = self.weights(terms, counts > 0) * counts
+            total, active = ((t * weights).sum(1) for t in (terms, terms > 0))
+            return reduce(total, active, weights.sum(1), self.reduction)
         total = (pos * pos_count).sum((1, 2)) + (neg * neg_count).sum((1, 2, 3))
         active = ((pos > 0) * pos_count).sum((1, 2)) + ((neg > 0) * neg_count).sum((1, 2, 3))
         return reduce(total, active, pos_count.sum((1, 2)) + neg_count.sum((1, 2, 3)), self.reduction)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sim.losses.base import LOSSES, SimilarityLoss, masked_logsumexp, per_run, reduce
+from sim.losses.base import LOSSES, SimilarityLoss, masked_logsumexp, per_run
 from sim.samplers import Tuples
 
 
@@ -25,6 +25,7 @@ class MultiSimilarity(SimilarityLoss):
         See `SimilarityLoss`.
     """
 
+    weighable = True
     per_run = ("alpha", "beta", "base")
 
     def __init__(
@@ -48,5 +49,4 @@ class MultiSimilarity(SimilarityLoss):
         negative = masked_logsumexp(beta * (tuples.d_an.flatten(2) - base), tuples.neg_mask.flatten(2))
         zero = torch.zeros_like(positive)
         terms = torch.logaddexp(positive, zero) / alpha.squeeze(-1) + torch.logaddexp(negative, zero) / beta.squeeze(-1)
-        count = torch.full((len(terms),), terms.shape[1], device=terms.device)
-        return reduce(terms.sum(1), (terms > 0).sum(1), count, self.reduction)
+        return self.reduced(terms, torch.ones_like(terms, dtype=torch.bool))

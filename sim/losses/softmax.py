@@ -10,13 +10,19 @@ from torch import Tensor, nn
 from sim.losses.base import LOSSES, ProxyLoss, per_run
 
 
-def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean over the batch of - log softmax(logits)_y: (R, B, t), (R, B) -> (R,)."""
-    return -logits.log_softmax(-1).gather(2, labels.unsqueeze(-1)).mean((1, 2))
+class CrossEntropy(ProxyLoss):
+    """Base of the softmax family: mean over the batch of - log softmax(logits)_y; its tuples are (sample, class) pairs."""
+
+    weighable = True
+
+    def cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """(R, B, t), (R, B) -> (R,)."""
+        own = labels.unsqueeze(-1) == torch.arange(self.classes, device=labels.device)
+        return self.reduced(-logits.log_softmax(-1), own)
 
 
 @LOSSES.register("softmax")
-class Softmax(ProxyLoss):
+class Softmax(CrossEntropy):
     """Cross entropy on a linear classifier, logits w_y . e + b_y.
 
     Parameters
@@ -38,11 +44,11 @@ class Softmax(ProxyLoss):
 
     def of_proxies(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """See `ProxyLoss.of_proxies`."""
-        return cross_entropy(torch.baddbmm(self.bias, embeddings, self.proxies.mT), labels)
+        return self.cross_entropy(torch.baddbmm(self.bias, embeddings, self.proxies.mT), labels)
 
 
 @LOSSES.register("normalized_softmax")
-class NormalizedSoftmax(ProxyLoss):
+class NormalizedSoftmax(CrossEntropy):
     """Cross entropy on cosines / temperature (Zhai & Wu 2019).
 
     Parameters
@@ -69,11 +75,11 @@ class NormalizedSoftmax(ProxyLoss):
 
     def of_proxies(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """See `ProxyLoss.of_proxies`."""
-        return cross_entropy(self.cosines(embeddings) / self.column("temperature", embeddings), labels)
+        return self.cross_entropy(self.cosines(embeddings) / self.column("temperature", embeddings), labels)
 
 
 @LOSSES.register("proxy_nca")
-class ProxyNCA(ProxyLoss):
+class ProxyNCA(CrossEntropy):
     """ProxyNCA++: cross entropy on - ||e - w||^2 / temperature, both normalised, own proxy in the sum (Teh et al. 2020, eq. 6).
 
     Parameters
@@ -101,11 +107,11 @@ class ProxyNCA(ProxyLoss):
     def of_proxies(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """See `ProxyLoss.of_proxies`."""
         squared = 2 - 2 * self.cosines(embeddings)
-        return cross_entropy(-squared / self.column("temperature", embeddings), labels)
+        return self.cross_entropy(-squared / self.column("temperature", embeddings), labels)
 
 
 @LOSSES.register("softtriple")
-class SoftTriple(ProxyLoss):
+class SoftTriple(CrossEntropy):
     """Cross entropy on class similarities softened over several centres a class (Qian et al. 2019, eqs 6-7).
 
     s_c = sum_k softmax_k(s_ck / gamma) s_ck, logits scale (s_c - delta [c = y]). The regulariser that merges centres is left out.
@@ -147,4 +153,4 @@ class SoftTriple(ProxyLoss):
         each = self.cosines(embeddings).view(*labels.shape, self.classes, self.centres)
         similarity = ((each / gamma.unsqueeze(-1)).softmax(-1) * each).sum(-1)
         own = labels.unsqueeze(-1) == torch.arange(self.classes, device=labels.device)
-        return cross_entropy(scale * (similarity - delta * own), labels)
+        return self.cross_entropy(scale * (similarity - delta * own), labels)

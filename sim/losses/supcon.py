@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sim.losses.base import LOSSES, SimilarityLoss, masked_logsumexp, per_run, reduce
+from sim.losses.base import LOSSES, SimilarityLoss, masked_logsumexp, per_run
 from sim.samplers import Tuples
 
 
@@ -21,6 +21,7 @@ class SupCon(SimilarityLoss):
         See `SimilarityLoss`.
     """
 
+    weighable = True
     per_run = ("temperature",)
     temperature: Tensor
 
@@ -39,4 +40,4 @@ class SupCon(SimilarityLoss):
         share = (torch.logaddexp(positives, negatives) - s_ap).where(tuples.pos_mask, 0.0)
         count = tuples.pos_mask.sum(-1)
         terms = share.sum(-1) / count.clamp_min(1)
-        return reduce(terms.sum(1), (terms > 0).sum(1), (count > 0).sum(1), self.reduction)
+        return self.reduced(terms, count > 0)

@@ -23,10 +23,12 @@ class Triplet(TupleLoss):
         Margin.
     soft : bool
         log(1 + exp(D_ap - D_an + alpha)) instead of the hinge (Hermans et al. 2017). It has no active set to count, so that
-        all triplets of a batch take O(B^3) time and memory.
+        all triplets of a batch take O(B^3) time and memory; so they do with a weighting.
     squared_distances, reduction
         See `TupleLoss`.
     """
+
+    weighable = True
 
     def __init__(
         self,
@@ -42,11 +44,10 @@ class Triplet(TupleLoss):
 
     def of_tuples(self, tuples: Tuples, alpha: Tensor, labels: Tensor) -> Tensor:
         """See `TupleLoss.of_tuples`."""
-        count = tuples.triplet_counts()[0].sum((1, 2))
-        if self.soft or not tuples.all_pairs:
+        if self.soft or not tuples.all_pairs or self.weighting is not None:
             gap = tuples.d_ap.unsqueeze(-1) - tuples.d_an + alpha.view(-1, 1, 1, 1)
-            terms = (F.softplus(gap) if self.soft else gap.clamp_min(0)) * tuples.triplet_mask()
-            return reduce(terms.sum((1, 2, 3)), (terms > 0).sum((1, 2, 3)), count, self.reduction)
+            mask = tuples.pos_mask.unsqueeze(-1) & tuples.neg_mask if tuples.all_pairs else tuples.triplet_mask()
+            return self.reduced(F.softplus(gap) if self.soft else gap.clamp_min(0), mask)
         # The hinge is linear where it is active: with the counts of active triplets at hand, the sum over B^3 triplets
         # is a sum over pairs, and its gradient too.
         of_positive, of_negative = active_counts(tuples, alpha)
@@ -55,4 +56,4 @@ class Triplet(TupleLoss):
             of_positive, of_negative = of_positive - below[0], of_negative - below[1]
         reach = tuples.d_ap + alpha.view(-1, 1, 1)
         total = (of_positive * reach).sum((1, 2)) - (of_negative * tuples.d_an).sum((1, 2, 3))
-        return reduce(total, of_positive.sum((1, 2)), count, self.reduction)
+        return reduce(total, of_positive.sum((1, 2)), tuples.triplets(), self.reduction)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sim.losses.base import LOSSES, SimilarityLoss, masked_logsumexp, per_run, reduce
-from sim.samplers import Draws, Tuples
+from sim.losses.base import LOSSES, SimilarityLoss, masked_logsumexp, per_run
+from sim.samplers import Draws, Memory, Tuples
 
 
 class Tuplet(SimilarityLoss):
@@ -20,6 +20,7 @@ class Tuplet(SimilarityLoss):
         See `SimilarityLoss`.
     """
 
+    weighable = True
     per_run: tuple[str, ...] = ("temperature",)
     temperature: Tensor
 
@@ -32,9 +33,7 @@ class Tuplet(SimilarityLoss):
         temperature = self.column("temperature", tuples.d_ap)
         negatives = masked_logsumexp(tuples.d_an / temperature.unsqueeze(-1), tuples.neg_mask)
         gap = negatives - tuples.d_ap / temperature
-        terms = torch.logaddexp(gap, torch.zeros_like(gap)) * tuples.pos_mask
-        mask = tuples.pos_mask & tuples.neg_mask.any(-1)
-        return reduce(terms.sum((1, 2)), (terms > 0).sum((1, 2)), mask.sum((1, 2)), self.reduction)
+        return self.reduced(torch.logaddexp(gap, torch.zeros_like(gap)), tuples.pos_mask & tuples.neg_mask.any(-1))
 
 
 @LOSSES.register("ntxent")
@@ -92,7 +91,10 @@ class NPair(Tuplet):
         positive: str,
         negative: str,
         generator: torch.Generator | Draws | None = None,
+        memory: Memory | None = None,
     ) -> Tensor:
         """See `Loss.forward`."""
-        loss = super().forward(embeddings, labels, positive=positive, negative=negative, generator=generator)
+        loss = super().forward(
+            embeddings, labels, positive=positive, negative=negative, generator=generator, memory=memory
+        )
         return loss + self.column("l2", loss).flatten() * embeddings.square().sum(-1).mean(-1)

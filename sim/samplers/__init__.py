@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sim import distances
+from sim import distances, kernels
 from sim.errors import InvalidInput
 from sim.samplers import negatives as _negatives  # noqa: F401  (fills the registry)
 from sim.samplers import positives as _positives  # noqa: F401  (fills the registry)
 from sim.samplers.draws import Draws, RunDraws, TorchDraws, as_draws
-from sim.samplers.policies import NEGATIVES, POSITIVES, Batch
+from sim.samplers.policies import NEGATIVES, POSITIVES, Batch, Memory, uniform
 from sim.samplers.tuples import Chosen, Tuples, active_counts, gather_tuples
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Batch",
     "Chosen",
     "Draws",
+    "Memory",
     "RunDraws",
     "TorchDraws",
     "Tuples",
@@ -65,6 +66,40 @@ def choose(batch: Batch, positive: str, negative: str) -> tuple[Chosen, Chosen]:
     return positives, negatives
 
 
+def _compiled_choice(
+    embeddings: Tensor, labels: Tensor, positive: str, negative: str, generator: torch.Generator | Draws | None
+) -> tuple[Chosen, Chosen]:
+    """What `choose` gives for two policies that choose one sample each."""
+    draws = as_draws(generator)
+    uniforms = [
+        uniform(draws, purpose, embeddings, 1).squeeze(-1) if policy.random else None
+        for purpose, policy in (("positive", POSITIVES[positive]), ("negative", NEGATIVES[negative]))
+    ]
+    index, mask = kernels.choose_singles(embeddings, labels, positive, negative, *uniforms)
+    return Chosen(index[0].unsqueeze(-1), mask[0].unsqueeze(-1)), Chosen(
+        index[1][..., None, None], mask[1][..., None, None]
+    )
+
+
+def _against_memory(
+    embeddings: Tensor, labels: Tensor, positive: str, draws: Draws | None, squared: bool, dot: bool, memory: Memory
+) -> Tuples:
+    """Positives of the batch, negatives of the memory."""
+    with torch.no_grad():
+        same = (labels.unsqueeze(2) == labels.unsqueeze(1)) & ~torch.eye(
+            labels.shape[1], dtype=torch.bool, device=labels.device
+        )
+        batch = Batch(distances.pairwise(embeddings.detach()), same, ~same, embeddings.shape[-1], draws)
+        positives = POSITIVES[positive].choose(batch, None)
+        other = (memory.labels.unsqueeze(1) != labels.unsqueeze(2)) & (memory.labels >= 0).unsqueeze(1)
+    matrix = embeddings @ embeddings.mT if dot else distances.pairwise(embeddings)
+    d_ap = matrix if positives.index is None else matrix.gather(2, positives.index)
+    d_an = embeddings @ memory.embeddings.mT if dot else distances.between(embeddings, memory.embeddings)
+    if squared:
+        d_ap, d_an = d_ap.square(), d_an.square()
+    return Tuples(d_ap, d_an.unsqueeze(2), positives.mask, other.unsqueeze(2))
+
+
 def select(
     embeddings: Tensor,
     labels: Tensor,
@@ -75,6 +110,7 @@ def select(
     alpha: Tensor | None = None,
     squared: bool = False,
     dot: bool = False,
+    memory: Memory | None = None,
 ) -> Tuples:
     """The tuples of R batches under a positive and a negative policy.
 
@@ -93,6 +129,9 @@ def select(
     dot : bool
         Give dot products instead of distances (policies still choose by distance).
 
+    memory : Memory, optional
+        Needed by the policy ``memory``: all its samples of other labels are an anchor's negatives.
+
     Raises
     ------
     InvalidInput
@@ -101,6 +140,14 @@ def select(
     if embeddings.dim() != 3 or labels.shape != embeddings.shape[:2]:
         raise InvalidInput("labels", tuple(labels.shape), f"(R, B) of embeddings (R, B, m) {tuple(embeddings.shape)}")
     check_pair(positive, negative)
+    if NEGATIVES[negative].memory:
+        if memory is None:
+            raise InvalidInput("memory", None, f"embeddings of earlier batches, as negative={negative!r}")
+        return _against_memory(embeddings, labels, positive, as_draws(generator), squared, dot, memory)
+    if not dot and positive in kernels.SINGLE and negative in kernels.SINGLE and kernels.usable(embeddings):
+        return gather_tuples(
+            embeddings, None, *_compiled_choice(embeddings, labels, positive, negative, generator), squared=squared
+        )
     # With single choices on both sides only 2B distances need a gradient, not B^2.
     keeps_all = not (POSITIVES[positive].single and NEGATIVES[negative].single)
     matrix = distances.pairwise(embeddings if keeps_all and not dot else embeddings.detach())

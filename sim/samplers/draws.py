@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -11,6 +12,9 @@ from torch import Tensor
 
 from sim.errors import InvalidInput
 from sim.streams import stream
+
+MOST_AHEAD = 4_000_000
+"""Numbers drawn ahead at once: large batches must not fill the memory."""
 
 
 class Draws(Protocol):
@@ -55,7 +59,8 @@ class RunDraws:
         """See `Draws`; ``shape[0]`` must be R, and a purpose keeps its shape over all calls."""
         ahead, used = self._ahead.get(purpose, (None, 0))
         if ahead is None or used == len(ahead):
-            ahead, used = self._draw(purpose, (self.block, *shape[1:])).to(like.device), 0
+            block = max(1, min(self.block, MOST_AHEAD // math.prod(shape)))
+            ahead, used = self._draw(purpose, (block, *shape[1:])).to(like.device), 0
         if tuple(ahead.shape[1:]) != tuple(shape):
             raise InvalidInput(f"shape of {purpose!r} draws", shape, f"{tuple(ahead.shape[1:])}, as in earlier calls")
         self._ahead[purpose] = (ahead, used + 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sim import kernels
 from sim.samplers.policies import NEGATIVES, Batch, Policy, draw, farthest, nearest
 from sim.samplers.tuples import Chosen
 
@@ -63,6 +64,12 @@ def distance_weighted(batch: Batch, d_ap: Tensor | None) -> Chosen:
     log w = (2 - m) log D - (m - 3)/2 log(1 - D^2/4) with D >= 0.5, D < 1.4 only (Wu et al. 2017, eq. 4); an anchor
     whose negatives all lie beyond 1.4 draws uniformly, as in the authors' code. Defined for embeddings of norm 1.
     """
+    uniforms = batch.uniform("negative", _slots(d_ap))
+    if kernels.usable(batch.distances):
+        chosen = kernels.choose_distance_weighted(
+            batch.distances, batch.other, batch.dim, DISTANCE_FLOOR, DISTANCE_CUTOFF, uniforms
+        )
+        return _one_each(Chosen(*chosen))
     distance = batch.distances.clamp_min(DISTANCE_FLOOR)
     near = batch.other & (distance < DISTANCE_CUTOFF)
     inside = distance.clamp_max(DISTANCE_CUTOFF)
@@ -71,7 +78,7 @@ def distance_weighted(batch: Batch, d_ap: Tensor | None) -> Chosen:
     log_weight = log_weight.masked_fill(~near, -torch.inf)
     weight = (log_weight - log_weight.amax(-1, keepdim=True)).exp()
     weight = torch.where(near.any(-1, keepdim=True), weight, batch.other.to(weight.dtype))
-    return _one_each(draw(weight, batch.uniform("negative", _slots(d_ap))))
+    return _one_each(draw(weight, uniforms))
 
 
 NEGATIVES.register("all")(Policy(every, single=False))
@@ -80,4 +87,5 @@ NEGATIVES.register("easy")(Policy(easy))
 NEGATIVES.register("semihard")(Policy(semihard, reads_other_side=True))
 NEGATIVES.register("semihard_all")(Policy(every, single=False, windowed=True))
 NEGATIVES.register("hard")(Policy(hard))
+NEGATIVES.register("memory")(Policy(every, single=False, memory=True))
 NEGATIVES.register("distance_weighted")(Policy(distance_weighted, random=True))

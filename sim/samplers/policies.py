@@ -39,9 +39,29 @@ class Batch:
 
     def uniform(self, purpose: str, slots: int) -> Tensor:
         """Uniforms (R, B, slots) of the purpose's own stream."""
-        if self.draws is None:
-            raise InvalidInput("generator", None, f"a torch.Generator or Draws, as {purpose} sampling is random")
-        return self.draws.uniform(purpose, self.distances, (*self.distances.shape[:2], slots))
+        return uniform(self.draws, purpose, self.distances, slots)
+
+
+def uniform(draws: Draws | None, purpose: str, like: Tensor, slots: int) -> Tensor:
+    """Uniforms (R, B, slots) for ``like`` (R, B, ...); refused where there is no source of random numbers."""
+    if draws is None:
+        raise InvalidInput("generator", None, f"a torch.Generator or Draws, as {purpose} sampling is random")
+    return draws.uniform(purpose, like, (*like.shape[:2], slots))
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Embeddings of earlier batches, without a gradient (He et al. 2020; Wang et al. 2020).
+
+    Attributes
+    ----------
+    embeddings : Tensor, shape (R, Q, m)
+    labels : Tensor, shape (R, Q), int64
+        -1 where nothing is stored yet.
+    """
+
+    embeddings: Tensor
+    labels: Tensor
 
 
 @dataclass(frozen=True)
@@ -62,6 +82,8 @@ class Policy:
         Its triplets are limited to 0 < d_an - d_ap <= alpha (all semi-hard triplets).
     random : bool
         It draws numbers.
+    memory : bool
+        It takes samples from a `Memory`, not from the batch.
     """
 
     choose: Callable[[Batch, Tensor | None], Chosen]
@@ -69,10 +91,41 @@ class Policy:
     single: bool = True
     windowed: bool = False
     random: bool = False
+    memory: bool = False
 
 
-POSITIVES: Registry[Policy] = Registry("positive")
-NEGATIVES: Registry[Policy] = Registry("negative")
+class Policies(Registry[Policy]):
+    """Policies by name; a family of them is entered as ``name:X`` and asked for with a number in the place of X."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(field)
+        self._families: dict[str, tuple[str, Callable[[str, str], Policy]]] = {}
+
+    def family(self, name: str, number: str) -> Callable[[Callable[[str, str], Policy]], Callable[[str, str], Policy]]:
+        """Decorator: enter a function (field, text after the colon) -> policy as ``name:number``."""
+
+        def enter(make: Callable[[str, str], Policy]) -> Callable[[str, str], Policy]:
+            self._families[name] = (number, make)
+            return make
+
+        return enter
+
+    def __getitem__(self, name: str) -> Policy:
+        family, colon, number = str(name).partition(":")
+        if colon and family in self._families:
+            return self._families[family][1](self.field, number)
+        return super().__getitem__(name)
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or str(name).partition(":")[0] in self._families
+
+    def names(self) -> str:
+        """All names, for a message."""
+        return ", ".join([super().names(), *(f"{name}:{number}" for name, (number, _) in self._families.items())])
+
+
+POSITIVES = Policies("positive")
+NEGATIVES = Policies("negative")
 
 
 def nearest(distances: Tensor, mask: Tensor) -> Chosen:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
+import torch
 from torch import Tensor
 
+from sim.errors import InvalidInput
 from sim.samplers.policies import POSITIVES, Batch, Policy, draw, farthest, nearest
 from sim.samplers.tuples import Chosen
 
@@ -35,6 +39,37 @@ def semihard(batch: Batch, d_an: Tensor | None) -> Chosen:
     """
     assert d_an is not None
     return farthest(batch.distances, batch.same & (batch.distances < d_an.unsqueeze(-1)))
+
+
+@POSITIVES.family("k_easy", "K")
+def k_easy(field: str, number: str) -> Policy:
+    """The K nearest same-label samples (all, if there are fewer), K >= 1: between ``easy`` (K = 1) and ``all``."""
+    if not number.isdigit() or int(number) < 1:
+        raise InvalidInput(field, f"k_easy:{number}", "k_easy:K with an integer K >= 1")
+
+    def choose(batch: Batch, _: Tensor | None) -> Chosen:
+        nearest_k = batch.distances.masked_fill(~batch.same, torch.inf).topk(
+            min(int(number), batch.distances.shape[-1]), largest=False
+        )
+        return Chosen(nearest_k.indices, batch.same.gather(2, nearest_k.indices))
+
+    return Policy(choose, single=False)
+
+
+@POSITIVES.family("easy_within", "D")
+def easy_within(field: str, number: str) -> Policy:
+    """The nearest same-label sample, if its distance is at most D > 0; else the anchor is dropped."""
+    try:
+        limit = float(number)
+    except ValueError:
+        limit = math.nan
+    if not 0 < limit < math.inf:
+        raise InvalidInput(field, f"easy_within:{number}", "easy_within:D with a number D > 0")
+
+    def choose(batch: Batch, _: Tensor | None) -> Chosen:
+        return nearest(batch.distances, batch.same & (batch.distances <= limit))
+
+    return Policy(choose)
 
 
 POSITIVES.register("all")(Policy(every, single=False))

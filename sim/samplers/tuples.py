@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sim import distances
+from sim import distances, kernels
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,12 @@ class Tuples:
     def all_pairs(self) -> bool:
         """Whether every positive meets every negative of its anchor (P = N = B): the case that must not be expanded."""
         return self.d_ap.shape[2] > 1 and self.d_an.shape[2] == 1 and self.d_an.shape[3] > 1
+
+    def triplets(self) -> Tensor:
+        """Number of triplets, shape (R,), int64."""
+        if self.all_pairs and self.window is None:
+            return (self.pos_mask.sum(2) * self.neg_mask.sum((2, 3))).sum(1)
+        return self.triplet_counts()[0].sum((1, 2))
 
     def triplet_mask(self) -> Tensor:
         """Bool mask (R, B, P, N) of the triplets; not for `all_pairs`."""
@@ -135,8 +141,13 @@ def active_counts(tuples: Tuples, alpha: Tensor, *, inclusive: bool = False) -> 
     Returns
     -------
     (Tensor, Tensor)
-        int64 counts, shapes (R, B, B) and (R, B, 1, B); 0 where masked.
+        Integer counts, shapes (R, B, B) and (R, B, 1, B); 0 where masked.
     """
+    if tuples.d_ap.shape[1] <= kernels.BRUTE_FORCE_UP_TO and kernels.usable(tuples.d_ap):
+        reached = tuples.d_ap.detach() + alpha.view(-1, 1, 1)
+        d_an, negative = tuples.d_an.detach().squeeze(2), tuples.neg_mask.squeeze(2)
+        counts = kernels.active_counts(reached, d_an, tuples.pos_mask, negative, inclusive)
+        return counts[0], counts[1].unsqueeze(2)
     reach = (tuples.d_ap.detach() + alpha.view(-1, 1, 1)).masked_fill(~tuples.pos_mask, torch.inf)
     negatives = tuples.d_an.detach().squeeze(2).masked_fill(~tuples.neg_mask.squeeze(2), torch.inf)
     within_reach = torch.searchsorted(negatives.sort(-1).values, reach, right=inclusive)

@@ -245,13 +245,13 @@ def test_verify_prints_writes_and_judges(collapse: Run, tmp_path: Path, monkeypa
 def test_interruption_keeps_what_is_finished(tmp_path: Path) -> None:
     """Ctrl-C in the middle: exit code 130, one line, and the next call goes on from the finished groups."""
     program = (
-        "import sys, sim.cli, sim.sweeps.execute as e\n"
+        "import sys, sim.cli, sim.sweeps.execute as x, sim.sweeps.executors as e\n"
         "real, calls = e.train, []\n"
         "def train(*a, **k):\n"
         "    calls.append(1)\n"
         "    if len(calls) == 2: raise KeyboardInterrupt\n"
         "    return real(*a, **k)\n"
-        "e.train, e.groups.__defaults__ = train, (2,)\n"
+        "e.train, x.MAX_GROUP = train, 2\n"
         "sys.argv = ['collapse', 'train', '--seeds=6', *sys.argv[1:]]\n"
         "sim.cli.main()\n"
     )

@@ -1,0 +1,343 @@
+"""Compiled kernels for the CPU, where they are several times faster than the tensor programs they replace.
+
+They are used where Numba is installed (the extra ``fast``) and the batch is on the CPU. The tensor programs beside them
+say what they compute, and tests hold the two to one another. Runs are spread over PyTorch's number of threads.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+numba: Any
+try:
+    import numba
+except ImportError:
+    numba = None
+
+AVAILABLE: bool = numba is not None
+"""Whether the kernels can be used here; set it to False to do without them."""
+
+SINGLE = {"random": 0, "easy": 1, "hard": 2, "semihard": 3}
+"""Policies that choose one sample and that `choose_singles` knows, by its code for them."""
+
+BRUTE_FORCE_UP_TO = 512
+"""Batch size up to which comparing every positive with every negative beats sorting."""
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_pool = ThreadPoolExecutor(torch.get_num_threads())
+
+
+def usable(tensor: Tensor) -> bool:
+    """Whether kernels take this tensor."""
+    return AVAILABLE and tensor.device.type == "cpu" and tensor.dtype in (torch.float32, torch.float64)
+
+
+def _over_runs(kernel: Callable[..., None], runs: int, *tensors: Tensor | int | float) -> None:
+    """Call ``kernel(*arrays, first, last)`` on shares of the runs, a thread each."""
+    global _pool
+    arrays = [t.detach().contiguous().numpy() if isinstance(t, Tensor) else t for t in tensors]
+    threads = min(torch.get_num_threads(), runs)
+    if threads == 1:
+        kernel(*arrays, 0, runs)
+        return
+    if _pool._max_workers < threads:
+        _pool = ThreadPoolExecutor(threads)
+    cuts = [runs * k // threads for k in range(threads + 1)]
+    for future in [_pool.submit(kernel, *arrays, a, b) for a, b in itertools.pairwise(cuts)]:
+        future.result()
+
+
+# Sums and minima may be taken in any order; NaN can't be told from other numbers, but a run with one is stopped anyway.
+FAST = {"nnan", "nsz", "reassoc", "contract"}
+
+
+def _compiled(function: Function) -> Function:
+    compiled: Function = (
+        numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")(function) if AVAILABLE else function
+    )
+    return compiled
+
+
+@_compiled
+def _squared_row(x: Any, r: int, i: int, row: Any) -> None:
+    """Squared distances from point i to all; ``x`` is (R, m, B) so that the inner loop runs along memory."""
+    row[:] = 0
+    for k in range(x.shape[1]):
+        here = x[r, k, i]
+        for j in range(x.shape[2]):
+            gap = x[r, k, j] - here
+            row[j] += gap * gap
+
+
+@_compiled
+def _pick(kind: int, nearest: bool, row: Any, mask: Any, u: float, beyond: float) -> int:
+    """Position of the choice, or -1: the first of the nearest (or farthest), or the floor(u n)-th of n."""
+    if kind == 0:
+        count = 0
+        for j in range(len(row)):
+            count += mask[j]
+        left = min(int(u * count), count - 1)
+        for j in range(len(row)):
+            if mask[j]:
+                if left == 0:
+                    return j
+                left -= 1
+        return -1
+    # The extreme value first, then where it stands: the first loop has no branches.
+    sign = row.dtype.type(1) if nearest else row.dtype.type(-1)
+    limit = sign * beyond if kind == 3 else row.dtype.type(-np.inf)
+    best = row.dtype.type(np.inf)
+    for j in range(len(row)):
+        value = sign * row[j]
+        best = min(best, value if mask[j] and value > limit else row.dtype.type(np.inf))
+    if best == np.inf:
+        return -1
+    for j in range(len(row)):
+        if mask[j] and sign * row[j] == best:
+            return j
+    return -1
+
+
+@_compiled
+def _singles(
+    x: Any, labels: Any, pos: int, neg: int, u_pos: Any, u_neg: Any, chosen: Any, found: Any, first: int, last: int
+) -> None:
+    batch = x.shape[2]
+    row = np.empty(batch, x.dtype)
+    same, other = np.empty(batch, np.bool_), np.empty(batch, np.bool_)
+    for r in range(first, last):
+        for i in range(batch):
+            _squared_row(x, r, i, row)
+            for j in range(batch):
+                same[j] = labels[r, j] == labels[r, i]
+                other[j] = not same[j]
+            same[i] = False
+            if pos == 3:
+                n = _pick(neg, neg != 1, row, other, u_neg[r, i], row[0])
+                p = _pick(pos, False, row, same, u_pos[r, i], row[max(n, 0)])
+            else:
+                p = _pick(pos, pos == 1, row, same, u_pos[r, i], row[0])
+                n = _pick(neg, neg != 1, row, other, u_neg[r, i], row[max(p, 0)])
+            chosen[0, r, i], chosen[1, r, i] = max(p, 0), max(n, 0)
+            # The side that waits for the other one takes it down with it where it finds nothing.
+            found[0, r, i] = p >= 0 and (neg != 3 or n >= 0)
+            found[1, r, i] = n >= 0 and (pos != 3 or p >= 0)
+
+
+def choose_singles(
+    embeddings: Tensor, labels: Tensor, positive: str, negative: str, u_pos: Tensor | None, u_neg: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """What two policies of `SINGLE` choose.
+
+    Parameters
+    ----------
+    embeddings : Tensor, shape (R, B, m)
+    labels : Tensor, shape (R, B), int64
+    positive, negative : str
+    u_pos, u_neg : Tensor, shape (R, B), or None
+        Uniforms of the random policies.
+
+    Returns
+    -------
+    (Tensor, Tensor)
+        Positions int64 and whether there is a choice, bool; shapes (2, R, B), positives first.
+    """
+    runs, batch, _ = embeddings.shape
+    chosen = torch.empty(2, runs, batch, dtype=torch.int64)
+    found = torch.empty(2, runs, batch, dtype=torch.bool)
+    none = embeddings.new_zeros(1, 1).expand(runs, batch)
+    _over_runs(
+        _singles,
+        runs,
+        embeddings.mT,
+        labels,
+        SINGLE[positive],
+        SINGLE[negative],
+        none if u_pos is None else u_pos,
+        none if u_neg is None else u_neg,
+        chosen,
+        found,
+    )
+    return chosen, found
+
+
+@_compiled
+def _counts(
+    reach: Any, d_an: Any, pos: Any, neg: Any, inclusive: bool, of_pos: Any, of_neg: Any, first: int, last: int
+) -> None:
+    limits = np.empty(d_an.shape[2], d_an.dtype)
+    place, hits = np.empty(d_an.shape[2], np.int32), np.empty(d_an.shape[2], np.int32)
+    for r in range(first, last):
+        for i in range(reach.shape[1]):
+            n = 0
+            for j in range(d_an.shape[2]):
+                of_neg[r, i, j] = 0
+                if neg[r, i, j]:
+                    limits[n], place[n], hits[n] = d_an[r, i, j], j, 0
+                    n += 1
+            for j in range(reach.shape[2]):
+                of_pos[r, i, j] = 0
+                if pos[r, i, j]:
+                    here, count = reach[r, i, j], np.int32(0)
+                    if inclusive:
+                        for k in range(n):
+                            hit = np.int32(here >= limits[k])
+                            count += hit
+                            hits[k] += hit
+                    else:
+                        for k in range(n):
+                            hit = np.int32(here > limits[k])
+                            count += hit
+                            hits[k] += hit
+                    of_pos[r, i, j] = count
+            for k in range(n):
+                of_neg[r, i, place[k]] = hits[k]
+
+
+def active_counts(reach: Tensor, d_an: Tensor, pos: Tensor, neg: Tensor, inclusive: bool) -> tuple[Tensor, Tensor]:
+    """In how many triplets with reach > d_an (or >=) each positive and each negative of an anchor stands.
+
+    Parameters
+    ----------
+    reach : Tensor, shape (R, B, P)
+    d_an : Tensor, shape (R, B, N)
+    pos, neg : Tensor, bool, shapes of ``reach`` and ``d_an``
+    inclusive : bool
+
+    Returns
+    -------
+    (Tensor, Tensor)
+        int32, shapes of ``reach`` and ``d_an``; 0 where masked.
+    """
+    of_pos, of_neg = (torch.empty(t.shape, dtype=torch.int32) for t in (reach, d_an))
+    _over_runs(_counts, len(reach), reach, d_an, pos, neg, inclusive, of_pos, of_neg)
+    return of_pos, of_neg
+
+
+@_compiled
+def _adam(
+    value: Any,
+    gradient: Any,
+    m: Any,
+    v: Any,
+    rate: Any,
+    b1: float,
+    b2: float,
+    unbias: float,
+    epsilon: float,
+    first: int,
+    last: int,
+) -> None:
+    real = value.dtype.type
+    c1, c2, root, small = real(1 - b1), real(1 - b2), real(1 / math.sqrt(unbias)), real(epsilon)
+    keep = real(b2)
+    for r in range(first, last):
+        x, g, mr, vr, step = value[r], gradient[r], m[r], v[r], rate[r]
+        for k in range(len(x)):
+            mr[k] += c1 * (g[k] - mr[k])
+            vr[k] = keep * vr[k] + c2 * g[k] * g[k]
+            x[k] -= step * mr[k] / (np.sqrt(vr[k]) * root + small)
+
+
+def adam(
+    parameter: Tensor,
+    gradient: Tensor,
+    first: Tensor,
+    second: Tensor,
+    rate: Tensor,
+    betas: tuple[float, float],
+    unbias: float,
+    epsilon: float,
+) -> None:
+    """One Adam update of R runs in place, in one pass over memory.
+
+    Parameters
+    ----------
+    parameter, gradient, first, second : Tensor, shape (R, ...)
+        All but the gradient contiguous.
+    rate : Tensor, shape (R,)
+        Learning rates, the first moment's bias correction included.
+    betas : (float, float)
+    unbias : float
+        1 - beta_2^step.
+    epsilon : float
+    """
+    flat = [t.view(len(t), -1) for t in (parameter.detach(), gradient.contiguous(), first, second)]
+    _over_runs(_adam, len(parameter), *flat, rate.to(parameter.dtype), *betas, unbias, epsilon)
+
+
+@_compiled
+def _weighted(
+    d: Any, other: Any, dim: int, floor: float, cutoff: float, u: Any, index: Any, mask: Any, first: int, last: int
+) -> None:
+    batch = d.shape[1]
+    weight = np.empty(batch, d.dtype)
+    for r in range(first, last):
+        for i in range(batch):
+            largest = -np.inf
+            for j in range(batch):
+                weight[j] = -np.inf
+                inside = max(d[r, i, j], floor)
+                if other[r, i, j] and inside < cutoff:
+                    w = 0.0
+                    if dim != 2:
+                        w += (2.0 - dim) * math.log(inside)
+                    if dim != 3:
+                        w -= (dim - 3.0) / 2 * math.log(1 - inside * inside / 4)
+                    weight[j] = w
+                    largest = max(largest, w)
+            total = 0.0
+            for j in range(batch):
+                if largest == -np.inf:
+                    total += other[r, i, j]
+                elif weight[j] > -np.inf:
+                    total += math.exp(weight[j] - largest)
+                weight[j] = total
+            for s in range(u.shape[2]):
+                mask[r, i, s] = total > 0
+                # The first column whose cumulative weight exceeds u * total.
+                low, high = 0, batch - 1
+                wanted = u[r, i, s] * total
+                while low < high:
+                    middle = (low + high) // 2
+                    if weight[middle] > wanted:
+                        high = middle
+                    else:
+                        low = middle + 1
+                # u * total can round up to total itself: the last column with weight is then meant.
+                while low > 0 and weight[low - 1] == total:
+                    low -= 1
+                index[r, i, s] = low
+
+
+def choose_distance_weighted(
+    distances: Tensor, other: Tensor, dim: int, floor: float, cutoff: float, uniforms: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Draws of `sim.samplers.negatives.distance_weighted`.
+
+    Parameters
+    ----------
+    distances : Tensor, shape (R, B, B)
+    other : Tensor, bool, shape (R, B, B)
+    dim : int
+    floor, cutoff : float
+    uniforms : Tensor, shape (R, B, S)
+
+    Returns
+    -------
+    (Tensor, Tensor)
+        Positions int64 and whether there is a choice, bool; shapes (R, B, S).
+    """
+    index = torch.empty(uniforms.shape, dtype=torch.int64)
+    mask = torch.empty(uniforms.shape, dtype=torch.bool)
+    _over_runs(_weighted, len(distances), distances, other, dim, floor, cutoff, uniforms, index, mask)
+    return index, mask
