@@ -59,5 +59,8 @@ def make(name: str, **params: Any) -> Loss:
     unknown = [k for k in params if k not in known and k not in GIVEN]
     if unknown:
         raise InvalidInput(f"loss.{unknown[0]}", params[unknown[0]], f"{name} takes " + ", ".join(known))
+    missing = [k for k, p in known.items() if p.default is p.empty and k not in params]
+    if missing:
+        raise InvalidInput(f"loss.params.{missing[0]}", None, f"a value: {name} has no default for it")
     accepted = inspect.signature(LOSSES[name]).parameters
     return LOSSES[name](**{k: v for k, v in params.items() if k in accepted})

@@ -78,7 +78,7 @@ def test_a_killed_worker_costs_no_run(executor: str, tmp_path: Path) -> None:
         while not killed and time.monotonic() < deadline:
             for child in psutil.Process().children(recursive=True):
                 command = " ".join(child.cmdline())
-                if "spawn_main" in command and child.cpu_times().user > 2.5:
+                if "spawn_main" in command and len(store.load(tmp_path)):
                     child.kill()
                     killed.append(child.pid)
                     return

@@ -164,7 +164,7 @@ def test_every_positive_meets_every_negative_that_makes_sense(name: str) -> None
     x, labels = batches()
     loss, met = make(name), 0
     for positive in POSITIVES:
-        for negative in NEGATIVES:
+        for negative in (n for n in NEGATIVES if not NEGATIVES[n].memory):
             try:
                 check_pair(positive, negative)
                 loss.check(positive, negative)
@@ -177,7 +177,7 @@ def test_every_positive_meets_every_negative_that_makes_sense(name: str) -> None
     assert met >= 25
 
 
-@pytest.mark.parametrize("name", list(LOSSES))
+@pytest.mark.parametrize("name", [n for n in LOSSES if n != "pml"])
 @pytest.mark.parametrize("labels", [[[0, 0, 0, 0]], [[0, 1, 2, 3]], [[0, 0, 1, 1]]])
 def test_collapsed_batches_and_missing_sides_stay_finite(name: str, labels: list[list[int]]) -> None:
     x = torch.ones(1, 4, 3, dtype=torch.float64, requires_grad=True)
@@ -186,7 +186,7 @@ def test_collapsed_batches_and_missing_sides_stay_finite(name: str, labels: list
     assert torch.isfinite(value).all() and torch.isfinite(torch.autograd.grad(value.sum(), x)[0]).all()
 
 
-@pytest.mark.parametrize("name", list(LOSSES))
+@pytest.mark.parametrize("name", [n for n in LOSSES if n != "pml"])
 def test_a_run_is_the_same_alone_and_among_others(name: str) -> None:
     policies = {"positive": "all", "negative": "all"} if name in PROXIES else {"positive": "easy", "negative": "random"}
     base = {

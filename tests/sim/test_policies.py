@@ -186,3 +186,8 @@ def test_the_adapter_names_what_it_does_not_know() -> None:
         make("pml", loss="TripletMarginLoss", loss_params={"alpha": 1})
     with pytest.raises(InvalidInput, match="positive: got 'easy'; allowed: all with loss.name = pml"):
         parse(RunConfig, {"loss": {"name": "pml", "params": {"loss": "CircleLoss"}}, "negative": "all"}).check()
+
+
+def test_the_adapter_needs_a_loss() -> None:
+    with pytest.raises(InvalidInput, match="loss.params.loss: got None; allowed: a value"):
+        make("pml")
