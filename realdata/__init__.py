@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from realdata import benchmark, protocol
+from realdata import benchmark, protocol, recorded
 
-__all__ = ["benchmark", "protocol"]
+__all__ = ["benchmark", "protocol", "recorded"]

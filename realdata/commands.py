@@ -105,3 +105,11 @@ def features(
 def _print(table: Table) -> None:
     # A table wider than the terminal would lose columns.
     (console if console.is_terminal else Console(width=160)).print(table)
+
+
+@app.command()
+def results() -> None:
+    """Print the recorded real-data results as a Markdown page (docs/results.md)."""
+    from realdata.recorded import page
+
+    print(page(), end="")

@@ -22,7 +22,7 @@ from realdata import commands as data_commands
 from sim.config import RunConfig
 from sim.errors import InvalidInput, choice, integer
 from sim.progress import progress
-from sim.studies import PROFILES, STUDIES, final, table
+from sim.studies import FACTORS, PROFILES, STUDIES, final, table
 from sim.sweeps import spec
 from sim.sweeps import store as stores
 from sim.sweeps.execute import execute
@@ -219,6 +219,9 @@ def sweep(
     device: Device = "cpu",
     out: Out = DEFAULT_OUT,
     json_file: Json = None,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", help="Write one row a run (last checkpoint), and the command, to this file.")
+    ] = None,
     list_: Annotated[bool, typer.Option("--list", help="List the shipped specifications and leave.")] = False,
 ) -> None:
     """Train every run of a specification that the store doesn't hold yet, and print the table."""
@@ -242,6 +245,13 @@ def sweep(
     summary = table(last, [m for m in SWEEP_METRICS if m in last], varied or ["data.name"])
     _print_means(f"{name}: mean over seeds", summary)
     _write_json(json_file, _records(summary))
+    if csv is not None:
+        writable_folder(csv.parent, "csv")
+        rows = last[
+            [*FACTORS, "seed", *(m for m in last.columns[last.columns.get_loc("loss") :] if last[m].notna().any())]
+        ]
+        text = rows.sort_values([*FACTORS, "seed"]).to_csv(index=False, float_format="%.5g", lineterminator="\n")
+        csv.write_text(f"# collapse sweep {specification} --csv {csv.name}\n{text}")
 
 
 SWEEP_METRICS = ("within_mean", "relative_spread", "subclusters_linkage", "recall_at_1")
@@ -292,7 +302,7 @@ def results(
         return
     last = rows[rows["step"] == rows.groupby("key")["step"].transform("max")]
     factors = ["split", *varied]
-    summary = table(last.fillna(dict.fromkeys(varied, "")), [m for m in SWEEP_METRICS if m in last], factors)
+    summary = table(last, [m for m in SWEEP_METRICS if m in last], factors)
     _print_means("mean over seeds, last checkpoint", summary)
 
 

@@ -48,6 +48,9 @@ class Study:
 
 STUDIES: Registry[Study] = Registry("study")
 
+RECORDED: Registry[Callable[[], pd.DataFrame]] = Registry("recorded results")
+"""Results that came with the code because they need data which doesn't: name -> final rows, one a run."""
+
 
 def final(results: pd.DataFrame, split: str = "test") -> pd.DataFrame:
     """The last checkpoint of every run that finished, on one split."""
@@ -71,7 +74,7 @@ def table(last: pd.DataFrame, metrics: Sequence[str], factors: Sequence[str] = F
         ``<metric>_high``.
     """
     rows = []
-    for values, group in last.groupby(list(factors), sort=True):
+    for values, group in last.groupby(list(factors), sort=True, dropna=False):
         row = {**dict(zip(factors, values, strict=True)), "runs": len(group)}
         for metric in metrics:
             i = interval(group[metric].to_numpy())

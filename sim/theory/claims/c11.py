@@ -1,4 +1,7 @@
-"""C11. Trained on noisy coarse labels, easy positives retrieve fine labels better than random ones: measured on digits.
+"""C11. Trained on noisy labels, easy positives retrieve fine labels better than random ones: digits, and recorded benchmarks.
+
+Of the benchmarks whose results came with the code, each is one statement a metric: the mean over losses and noise levels > 0, paired by
+seed. Its settings one by one, some of them undecided, are in the evidence and decide nothing.
 
 Decided by the statements of the digits study (Recall@1 and MAP@R on new images, paired by seed, Holm's correction) at noise > 0.
 """
@@ -9,7 +12,7 @@ import tempfile
 from typing import Any
 
 from sim.config import RunConfig
-from sim.studies import STUDIES, easy_against, final
+from sim.studies import RECORDED, STUDIES, easy_against, final, paired
 from sim.sweeps.execute import execute
 from sim.sweeps.executors import Resources
 from sim.sweeps.store import Store
@@ -50,8 +53,18 @@ def check(setting: Setting) -> Outcome:
         "differences": {
             f"{f.claim} ({f.setting})": [f.difference.mean, f.difference.low, f.difference.high] for f in findings
         },
-        "zero-shot benchmarks": "not measured yet",
     }
+    together = []
+    for name in RECORDED:
+        rows = RECORDED[name]()
+        noisy_rows = rows[rows["noise.level"] > 0]
+        settings = decide(easy_against(noisy_rows, METRICS, "random"))
+        evidence[f"recorded: {name}"] = {"seeds": rows["seed"].nunique(), "words": in_words(settings)}
+        means = noisy_rows.groupby(["positive", "seed"])[list(METRICS)].mean().reset_index()
+        for metric, called in METRICS.items():
+            sides = paired(means, metric, {"positive": "easy"}, {"positive": "random"})
+            together.append((f"{called} is greater with easy than with random positives", name, *sides))
+    findings += decide(together)
     least = min(f.difference.mean for f in findings)
     return Outcome(
         hypotheses={"batches hold three or more samples a class": True, "labels are noisy": True},
@@ -64,5 +77,5 @@ def check(setting: Setting) -> Outcome:
 
 
 CLAIMS.register("C11")(
-    Claim("digits, noisy coarse labels: easy positives retrieve fine labels better than random ones", "holds", check)
+    Claim("real data, noisy labels: easy positives retrieve fine labels better than random ones", "holds", check)
 )

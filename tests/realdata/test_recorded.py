@@ -1,0 +1,65 @@
+"""The recorded results are whole, and the page shows what they hold."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from realdata import recorded
+from sim.studies import RECORDED, final
+from sim.sweeps import spec, store
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("name", recorded.names())
+def test_rows_are_the_runs_of_the_specification(name: str) -> None:
+    rows = recorded.rows(name)
+    runs = sorted((c.loss.name, c.negative, c.positive, c.noise.level, c.seed) for c in spec.load(name))
+    columns = ["loss.name", "negative", "positive", "noise.level", "seed"]
+    assert sorted(rows[columns].itertuples(index=False, name=None)) == runs
+    assert rows["recall_at_1"].between(0, 1).all()
+    assert RECORDED[name]().equals(rows)
+    text = (resources.files("realdata") / "results" / f"{name}.csv").read_text()
+    assert text.startswith(f"# collapse sweep {name} --csv {name}.csv\n")
+
+
+def test_the_page_is_up_to_date() -> None:
+    command = [sys.executable, "-m", "sim.cli", "data", "results"]
+    written = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (ROOT / "docs" / "results.md").read_text() == written.stdout
+
+
+def test_bold_only_where_the_interval_supports_it() -> None:
+    name = recorded.names()[0]
+    cells = [c for line in recorded.markdown(name).splitlines()[2:] for c in line.strip("| ").split(" | ")[2:]]
+    assert len(cells) == 40
+    assert 0 < sum(c.startswith("**") for c in cells) <= 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", recorded.names())
+def test_a_cell_can_be_reproduced(name: str, tmp_path: Path) -> None:
+    """One run of the specification, trained again where the data are, has the recorded metrics."""
+    import os
+
+    from realdata.datasets import locate
+    from sim.errors import InvalidInput
+    from sim.sweeps.execute import execute
+
+    config = spec.load(name)[0]
+    try:
+        locate(config.data.name)
+    except InvalidInput as error:
+        pytest.skip(f"data aren't here ({error})" if "COLLAPSE_DATA" in os.environ else "COLLAPSE_DATA isn't set")
+    execute([config], store.Store(tmp_path))
+    again = final(store.load(tmp_path)).iloc[0]
+    rows = recorded.rows(name)
+    mask = (rows["seed"] == config.seed) & (rows["noise.level"] == config.noise.level)
+    mask &= (rows["loss.name"] == config.loss.name) & (rows["positive"] == config.positive)
+    before = rows[mask].iloc[0]
+    assert again["recall_at_1"] == pytest.approx(before["recall_at_1"], abs=0.03)
