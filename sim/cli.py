@@ -454,6 +454,30 @@ def verify(
 
 
 @app.command()
+def report(
+    profile: Profile = "quick",
+    seed: SeedOption = 0,
+    out: Out = DEFAULT_OUT,
+    json_file: Json = None,
+) -> None:
+    """Write the report from what the store holds; `reproduce` makes what is missing first."""
+    import figures  # noqa: F401  (makes the studies known)
+
+    choice("profile", profile, PROFILES)
+    store = Store(out / "store")
+    for name in STUDIES:
+        runs = STUDIES[name].runs(profile, integer("seed", seed, 0))
+        missing = len(runs) - len(store.finished(c.key() for c in runs))
+        if missing:
+            raise InvalidInput(
+                "out",
+                str(out),
+                f"a folder with all runs of {name} ({missing} are missing: collapse reproduce makes them)",
+            )
+    _report(profile, seed, store, out, json_file)
+
+
+@app.command()
 def reproduce(
     profile: Profile = "quick",
     seed: SeedOption = 0,
@@ -462,20 +486,27 @@ def reproduce(
     json_file: Json = None,
 ) -> None:
     """Run every study, draw every figure, and write the report."""
-    from figures import FIGURES, render
-    from figures.report import conclude, write_report, write_tables
+    import figures  # noqa: F401  (makes the studies known)
 
     choice("profile", profile, PROFILES)
     _check_device(device)
     store = Store(out / "store")
-    outcomes = []
     for name in STUDIES:
         console.print(f"[bold]{name}[/bold]: {STUDIES[name].title}", soft_wrap=True)
         runs = STUDIES[name].runs(profile, integer("seed", seed, 0))
         _run(runs, store, device, name)
         _report_diverged(store.load(runs))
-        outcomes.append(conclude(name, store, profile, seed))
-        write_tables(outcomes[-1], out / "tables")
+    _report(profile, seed, store, out, json_file)
+
+
+def _report(profile: str, seed: int, store: Store, out: Path, json_file: Path | None) -> None:
+    """Tables, figures and the report of stored studies, and what they came to in words."""
+    from figures import FIGURES, render
+    from figures.report import conclude, write_report, write_tables
+
+    outcomes = [conclude(name, store, profile, seed) for name in STUDIES]
+    for outcome in outcomes:
+        write_tables(outcome, out / "tables")
     pictures = {name: render(name, store, profile, out / "figures", seed)[1] for name in FIGURES}
     command = f"collapse reproduce --profile {profile} --seed {seed}"
     write_report(outcomes, pictures, out / "report.html", profile=profile, command=command, claims=_kept_claims(out))

@@ -201,7 +201,9 @@ def test_reproduce_writes_everything_and_resumes(collapse: Run, tmp_path: Path) 
     code, out, _ = collapse("reproduce", "--json=v.json")
     assert code == 0
     report = (tmp_path / "results" / "report.html").read_text()
-    assert report.count("data:image/png;base64,") == 6
+    from figures import FIGURES
+
+    assert report.count("data:image/png;base64,") == len(list(FIGURES))
     assert "http" not in report.replace("http-equiv", "")
     assert "settings" in out
     findings = json.loads((tmp_path / "v.json").read_text())
@@ -300,3 +302,43 @@ def test_errors_survive_pickling() -> None:
 
 def test_grid_in_the_documentation_is_valid() -> None:
     assert len(grid({"steps": 10}, {"noise.level": [0, 0.1], "seed": range(3)})) == 6
+
+
+@pytest.mark.usefixtures("small_studies")
+def test_report_reads_the_store_only(collapse: Run, tmp_path: Path) -> None:
+    code, _, err = collapse("report")
+    assert code == 2
+    assert "out: got 'results'; allowed: a folder with all runs of" in err and "collapse reproduce makes them" in err
+    assert not (tmp_path / "results" / "report.html").exists()
+    assert collapse("reproduce")[0] == 0
+    (tmp_path / "results" / "report.html").unlink()
+    code, out, _ = collapse("report", "--json=r.json")
+    assert code == 0
+    assert (tmp_path / "results" / "report.html").stat().st_size > 10_000
+    assert json.loads((tmp_path / "r.json").read_text())
+
+
+def test_sweep_and_results(collapse: Run, tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(
+        "base: {steps: 4, checkpoints: 1, batch.per_class: 4, data.params: {samples_per_mode: 8}}\n"
+        "grid: {positive: [easy, random]}\nseeds: 2\n"
+    )
+    code, out, _ = collapse("sweep", "s.yaml", "--executor=local", "--csv=rows.csv", "--json=s.json")
+    assert code == 0
+    assert "4 runs, 0 of them in" in out
+    lines = (tmp_path / "rows.csv").read_text().splitlines()
+    assert lines[0] == "# collapse sweep s.yaml --csv rows.csv"
+    assert len(lines) == 2 + 4
+    assert {r["positive"] for r in json.loads((tmp_path / "s.json").read_text())} == {"easy", "random"}
+    assert "4 runs, 4 of them in" in collapse("sweep", "s.yaml", "--executor=local")[1]
+    code, out, _ = collapse("results", '--query=positive == "easy"', "--csv=all.csv", "--parquet=all.parquet")
+    assert code == 0
+    assert "2 runs (2 done), 4 rows" in out
+    assert len((tmp_path / "all.csv").read_text().splitlines()) == 5
+    assert collapse("results", "--query=nothing > 1")[0] == 2
+    assert collapse("results", "--out=elsewhere")[0] == 2
+    assert collapse("sweep", "absent.yaml")[0] == 2
+    (tmp_path / "bad.yaml").write_text("base:\n  stpes: 4\n")
+    code, _, err = collapse("sweep", "bad.yaml")
+    assert (code, err.count("\n")) == (2, 1)
+    assert err.startswith("error: bad.yaml, line 2: stpes: got 4")
