@@ -312,7 +312,7 @@ def test_report_reads_the_store_only(collapse: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "results" / "report.html").exists()
     assert collapse("reproduce")[0] == 0
     (tmp_path / "results" / "report.html").unlink()
-    code, out, _ = collapse("report", "--json=r.json")
+    code, _out, _ = collapse("report", "--json=r.json")
     assert code == 0
     assert (tmp_path / "results" / "report.html").stat().st_size > 10_000
     assert json.loads((tmp_path / "r.json").read_text())
