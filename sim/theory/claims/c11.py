@@ -64,7 +64,11 @@ def check(setting: Setting) -> Outcome:
         for metric, called in METRICS.items():
             sides = paired(means, metric, {"positive": "easy"}, {"positive": "random"})
             together.append((f"{called} is greater with easy than with random positives", name, *sides))
-    findings += decide(together)
+    of_sets = decide(together)
+    evidence["recorded data sets, mean over losses and noise levels"] = {
+        f"{f.claim} ({f.setting})": [f.verdict, f.difference.mean, f.difference.low, f.difference.high] for f in of_sets
+    }
+    findings += of_sets
     least = min(f.difference.mean for f in findings)
     return Outcome(
         hypotheses={"batches hold three or more samples a class": True, "labels are noisy": True},
@@ -77,5 +81,5 @@ def check(setting: Setting) -> Outcome:
 
 
 CLAIMS.register("C11")(
-    Claim("real data, noisy labels: easy positives retrieve fine labels better than random ones", "holds", check)
+    Claim("real data, noisy labels: easy positives retrieve fine labels better than random ones", "fails", check)
 )
