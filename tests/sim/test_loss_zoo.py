@@ -23,7 +23,7 @@ from sim.training import train
 
 EUCLIDEAN = LpDistance(normalize_embeddings=False)
 PROXIES = [name for name in LOSSES if issubclass(LOSSES[name], ProxyLoss)]
-TUPLES = [name for name in LOSSES if name not in PROXIES]
+TUPLES = [name for name in LOSSES if name not in PROXIES and name != "pml"]
 PEERS = {
     "ntxent": pml.NTXentLoss(0.07, reducer=AvgNonZeroReducer()),
     "supcon": pml.SupConLoss(0.1),
