@@ -22,7 +22,7 @@ PER_MODE = 6
 NOISE = (0.0, 0.1, 0.2, 0.3)
 APART = np.linspace(0, 2, 81)
 """Distances between a class's two modes, in units of alpha."""
-CLASSES_APART = np.linspace(0.5, 3, 51)
+CLASSES_APART = np.linspace(0.5, 3, 201)
 """Distances between the classes that are tried for each of them, in units of alpha."""
 LOOK = {0.0: "-", 0.1: "--", 0.2: "-.", 0.3: ":"}
 
@@ -55,11 +55,13 @@ def draw(_: Source) -> Figure:
     """A panel for all positives, one for easy ones."""
     figure, axes = plt.subplots(1, 2, figsize=(DOUBLE_COLUMN, 2.4), sharex=True)
     shades = sns.color_palette("viridis", len(NOISE))
-    for axis, (positive, title) in zip(axes, (("all", "all positives"), ("easy", "easy positives (EPS)")), strict=True):
+    for axis, (_positive, title) in zip(
+        axes, (("all", "all positives"), ("easy", "easy positives (EPS)")), strict=True
+    ):
         for level, colour in zip(NOISE, shades, strict=True):
             own = computed().query("positives == @positive and noise == @level")
             axis.plot(own["apart"], own["loss"], LOOK[level], color=colour, label=f"{level:g}")
-            best = own.loc[own["loss"].idxmin()]
+            best = own.iloc[int(own["loss"].to_numpy().argmin())]
             axis.plot(best["apart"], best["loss"], "o", color=colour, markersize=5, clip_on=False, zorder=3)
         axis.set(title=title, xlabel=r"distance between a class's modes / $\alpha$")
     axes[0].set_ylabel(r"expected loss a tuple / $\alpha$")
