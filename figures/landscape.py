@@ -55,11 +55,10 @@ def draw(_: Source) -> Figure:
     """A panel for all positives, one for easy ones."""
     figure, axes = plt.subplots(1, 2, figsize=(DOUBLE_COLUMN, 2.4), sharex=True)
     shades = sns.color_palette("viridis", len(NOISE))
-    for axis, (_positive, title) in zip(
-        axes, (("all", "all positives"), ("easy", "easy positives (EPS)")), strict=True
-    ):
+    for axis, (positive, title) in zip(axes, (("all", "all positives"), ("easy", "easy positives (EPS)")), strict=True):
         for level, colour in zip(NOISE, shades, strict=True):
-            own = computed().query("positives == @positive and noise == @level")
+            lines = computed()
+            own = lines[(lines["positives"] == positive) & (lines["noise"] == level)]
             axis.plot(own["apart"], own["loss"], LOOK[level], color=colour, label=f"{level:g}")
             best = own.iloc[int(own["loss"].to_numpy().argmin())]
             axis.plot(best["apart"], best["loss"], "o", color=colour, markersize=5, clip_on=False, zorder=3)
