@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sim.distances import pairwise
+from sim.errors import number
 from sim.losses.base import LOSSES, ProxyLoss, per_run
 
 
@@ -114,7 +117,8 @@ class ProxyNCA(CrossEntropy):
 class SoftTriple(CrossEntropy):
     """Cross entropy on class similarities softened over several centres a class (Qian et al. 2019, eqs 6-7).
 
-    s_c = sum_k softmax_k(s_ck / gamma) s_ck, logits scale (s_c - delta [c = y]). The regulariser that merges centres is left out.
+    s_c = sum_k softmax_k(s_ck / gamma) s_ck, logits scale (s_c - delta [c = y]); plus ``tau`` times half the mean distance between
+    two centres of a class, which merges centres (their eqs 8-9).
 
     Parameters
     ----------
@@ -124,6 +128,8 @@ class SoftTriple(CrossEntropy):
         > 0.
     delta : float or Tensor (R,)
         Margin.
+    tau : float
+        Weight of the regulariser, >= 0; 0.2 in the paper.
     runs, classes, dim, keys
         See `ProxyLoss`.
     """
@@ -137,6 +143,7 @@ class SoftTriple(CrossEntropy):
         scale: float | Tensor = 20.0,
         gamma: float | Tensor = 0.1,
         delta: float | Tensor = 0.01,
+        tau: float = 0.0,
         runs: int | None = None,
         classes: int | None = None,
         dim: int | None = None,
@@ -146,6 +153,7 @@ class SoftTriple(CrossEntropy):
         self.register_buffer("scale", per_run("scale", scale, above=0.0))
         self.register_buffer("gamma", per_run("gamma", gamma, above=0.0))
         self.register_buffer("delta", per_run("delta", delta))
+        self.tau = number("tau", tau, "a finite number >= 0", lambda v: v >= 0)
 
     def of_proxies(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """See `ProxyLoss.of_proxies`."""
@@ -153,4 +161,11 @@ class SoftTriple(CrossEntropy):
         each = self.cosines(embeddings).view(*labels.shape, self.classes, self.centres)
         similarity = ((each / gamma.unsqueeze(-1)).softmax(-1) * each).sum(-1)
         own = labels.unsqueeze(-1) == torch.arange(self.classes, device=labels.device)
-        return self.cross_entropy(scale * (similarity - delta * own), labels)
+        loss = self.cross_entropy(scale * (similarity - delta * own), labels)
+        return loss + self.tau * self._scatter() if self.tau else loss
+
+    def _scatter(self) -> Tensor:
+        """Sum of the distances between the centres of a class over 2 C(centres, 2), mean over classes, (R,)."""
+        centres = F.normalize(self.proxies, dim=-1).unflatten(1, (self.classes, self.centres))
+        # The sum over both triangles counts each pair twice.
+        return pairwise(centres).sum((1, 2, 3)) / (2 * self.classes * max(1, self.centres * (self.centres - 1)))

@@ -148,6 +148,8 @@ class Store:
             A run that diverged before its first checkpoint has one row without metrics.
         """
         with closing(self._connect()) as db:
+            # One transaction, so that a run that another process adds between the two queries isn't seen by halves.
+            db.execute("BEGIN")
             only = ""
             if configs is not None:
                 db.execute("CREATE TEMP TABLE wanted (key TEXT PRIMARY KEY)")

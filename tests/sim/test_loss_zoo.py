@@ -11,6 +11,7 @@ from pytorch_metric_learning import losses as pml
 from pytorch_metric_learning import miners as pml_miners
 from pytorch_metric_learning.distances import LpDistance
 from pytorch_metric_learning.reducers import AvgNonZeroReducer
+from pytorch_metric_learning.regularizers import SparseCentersRegularizer
 from torch import Tensor
 
 from sim.config import RunConfig, parse
@@ -149,6 +150,22 @@ def test_softmax_equals_torch() -> None:
         value = ours(x, labels, positive="all", negative="all")[r]
         logits = x[r] @ proxies[r].T + bias[r, 0]  # type: ignore[index,union-attr]
         agree(value, torch.nn.functional.cross_entropy(logits, labels[r]), x)
+
+
+def test_softtriple_merges_centres_as_pytorch_metric_learning() -> None:
+    x, labels = batches()
+    given: dict[str, Any] = {"runs": 2, "classes": 3, "dim": 4, "centres": 5}
+    ours, free = (make("softtriple", tau=tau, **given).double() for tau in (0.2, 0.0))
+    merging = ours(x, labels, positive="all", negative="all") - free(x, labels, positive="all", negative="all")
+    peer = SparseCentersRegularizer(3, 5)
+    # The peer keeps its roots away from zero by 1e-5.
+    theirs = torch.stack([peer(ours.proxies[r].detach()) for r in range(2)])
+    torch.testing.assert_close(merging.detach(), 0.2 * theirs.double(), rtol=1e-4, atol=0)
+    ours.proxies.data[:, 1] = ours.proxies.data[:, 0]
+    (gradient,) = torch.autograd.grad(ours(x, labels, positive="all", negative="all").sum(), ours.proxies)
+    assert torch.isfinite(gradient).all()
+    with pytest.raises(InvalidInput, match="tau: got -1"):
+        make("softtriple", tau=-1, **given)
 
 
 def test_softtriple_with_one_centre_and_no_margin_is_normalized_softmax() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sqlite3
 import stat
 from pathlib import Path
 
@@ -104,6 +105,28 @@ def test_a_run_is_stored_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest
     execute([config], store)
     assert len(store.load()) == 3
     assert not list(tmp_path.rglob("*.part"))
+
+
+def test_a_run_added_while_the_store_is_read_is_not_seen_by_halves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, writer = Store(tmp_path), Store(tmp_path)
+    first, second = (
+        RunResult(parse(RunConfig, {"seed": s}), rows=[{"step": 1, "split": "test", "loss": 1.0}]) for s in (0, 1)
+    )
+    writer.add([first], 1.0)
+    connect = reader._connect
+
+    def interrupted() -> sqlite3.Connection:
+        db = connect()
+        # Called before each statement: the other run comes between the two queries of a load.
+        db.set_trace_callback(lambda text: writer.add([second], 1.0) if "metrics FROM rows" in text else None)
+        return db
+
+    monkeypatch.setattr(reader, "_connect", interrupted)
+    assert list(reader.load()["seed"]) == [0]
+    monkeypatch.undo()
+    assert sorted(reader.load()["seed"]) == [0, 1]
 
 
 def test_a_run_without_rows_still_shows(tmp_path: Path) -> None:
