@@ -166,6 +166,6 @@ class SoftTriple(CrossEntropy):
 
     def _scatter(self) -> Tensor:
         """Sum of the distances between the centres of a class over 2 C(centres, 2), mean over classes, (R,)."""
-        centres = F.normalize(self.proxies, dim=-1).unflatten(1, (self.classes, self.centres))
+        centres = F.normalize(self.proxies, dim=-1).view(len(self.proxies), self.classes, self.centres, -1)
         # The sum over both triangles counts each pair twice.
         return pairwise(centres).sum((1, 2, 3)) / (2 * self.classes * max(1, self.centres * (self.centres - 1)))

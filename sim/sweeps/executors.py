@@ -41,6 +41,10 @@ ATTEMPTS = 3
 """Times that workers may die in a row, without a group finishing in between, before a sweep gives up."""
 
 
+PATIENCE = 60.0
+"""Seconds that a dask cluster may be without any worker before a sweep gives up."""
+
+
 @dataclass(frozen=True)
 class Resources:
     """What the user lends to a sweep.
@@ -191,7 +195,8 @@ def _dask_group(group: Group, device: str, modules: Sequence[str]) -> Done:
 def dask(groups: Sequence[Group], resources: Resources, on_steps: OnSteps) -> Iterator[Done]:
     """A dask cluster: the scheduler given, or one on this machine; dask moves a lost worker's groups to the others."""
     try:
-        from distributed import Client, LocalCluster, as_completed
+        from distributed import Client, LocalCluster, TimeoutError, wait
+        from distributed.scheduler import KilledWorker
     except ImportError:
         raise InvalidInput(
             "executor", "dask", "local or processes, or install the extra: class-collapse[dask]"
@@ -200,21 +205,40 @@ def dask(groups: Sequence[Group], resources: Resources, on_steps: OnSteps) -> It
     with contextlib.ExitStack() as stack:
         address = resources.scheduler
         if address is None:
-            cluster = LocalCluster(  # type: ignore[no-untyped-call]
-                n_workers=min(resources.processes, len(groups)),
-                threads_per_worker=1,
-                dashboard_address=None,
-                silence_logs="CRITICAL",
-            )
+            try:
+                cluster = LocalCluster(  # type: ignore[no-untyped-call]
+                    n_workers=min(resources.processes, len(groups)),
+                    threads_per_worker=1,
+                    dashboard_address=None,
+                    silence_logs="CRITICAL",
+                )
+            except RuntimeError as error:
+                raise _dying(resources, f"one died while it started: {error}") from None
             address = stack.enter_context(cluster).scheduler_address
         try:
             client = stack.enter_context(Client(address, timeout=10))  # type: ignore[no-untyped-call]
         except OSError as error:
             raise InvalidInput("scheduler", address, f"the address of a running dask scheduler ({error})") from None
-        futures = [client.submit(_dask_group, g, resources.device, modules, pure=False) for g in groups]
-        sizes = {f.key: sum(c.steps for c in g) for f, g in zip(futures, groups, strict=True)}
-        for future in as_completed(futures):  # type: ignore[no-untyped-call]
-            done: Done = future.result()
-            on_steps(sizes[future.key])
-            future.release()
-            yield done
+        pending = {client.submit(_dask_group, g, resources.device, modules, pure=False) for g in groups}
+        while pending:
+            try:
+                # A cluster whose workers are all gone would be waited for for ever.
+                ready, pending = wait(  # type: ignore[no-untyped-call]
+                    pending, timeout=PATIENCE, return_when="FIRST_COMPLETED"
+                )
+            except TimeoutError:
+                if not client.ncores():
+                    raise _dying(resources, f"there was none for {PATIENCE:g} s") from None
+                continue
+            for future in ready:
+                try:
+                    done: Done = future.result()
+                except KilledWorker:
+                    raise _dying(resources, f"{ATTEMPTS} or more died with one group") from None
+                on_steps(sum(r.config.steps for r in done[0]))
+                future.release()
+                yield done
+
+
+def _dying(resources: Resources, what: str) -> InvalidInput:
+    return InvalidInput("workers", resources.scheduler or resources.processes, f"workers that stay alive ({what})")

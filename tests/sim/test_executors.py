@@ -152,6 +152,16 @@ def test_workers_that_keep_dying_end_the_sweep(tmp_path: Path, monkeypatch: pyte
         execute(tiny(1), Store(tmp_path), executor="processes", resources=Resources(workers=1))
 
 
+def test_a_dask_cluster_without_workers_ends_the_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from distributed import LocalCluster
+
+    monkeypatch.setattr("sim.sweeps.executors.PATIENCE", 1.0)
+    with LocalCluster(n_workers=0, dashboard_address=None, silence_logs="CRITICAL") as cluster:
+        resources = Resources(scheduler=cluster.scheduler_address)
+        with pytest.raises(InvalidInput, match="workers that stay alive"):
+            execute(tiny(1), Store(tmp_path), executor="dask", resources=resources)
+
+
 def _die(group: Group, device: str) -> Done:
     os._exit(1)
 
