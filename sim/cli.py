@@ -1,4 +1,4 @@
-"""The command line: ``collapse train | sweep | results | verify | reproduce | figures | bench | data``."""
+"""The command line: ``collapse train | finetune | sweep | results | verify | reproduce | figures | bench | data``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from realdata import commands as data_commands
-from sim.config import RunConfig
+from sim.config import RunConfig, dotted, parse
 from sim.errors import InvalidInput, choice, integer
 from sim.progress import progress
 from sim.studies import FACTORS, PROFILES, STUDIES, final, table
@@ -169,27 +169,76 @@ def train(
     """Train one configuration with one or more seeds and print its collapse metrics."""
     import realdata  # noqa: F401  (makes real data sets known)
 
-    base: dict[str, Any] = {}
-    if config is not None:
-        base.update(_read_yaml(config))
-    base.update(_assignment(text) for text in set_ or [])
-    base.pop("seed", None)
-    configs = grid(base, {"seed": _check_seeds(seed, seeds)})
+    configs = grid(_fields_given(config, set_), {"seed": _check_seeds(seed, seeds)})
     store = Store(out / "store")
     _run(configs, store, _check_device(device), "train")
     results = store.load(configs)
     _report_diverged(results)
     last = _finished(results, configs[0].evaluate[-1])
-    metrics = [c for c in results.columns[results.columns.get_loc("loss") :] if last[c].notna().any()]
+    _print_metrics(last, f"{len(last)} of {len(configs)} runs, 95 % interval over seeds")
+    console.print(f"results: {store.folder}")
+    _write_json(json_file, _records(last))
+
+
+def _fields_given(config: Path | None, assignments: Sequence[str] | None) -> dict[str, Any]:
+    """What a YAML file and assignments on top of it say, but for the seed."""
+    given: dict[str, Any] = {}
+    if config is not None:
+        given.update(_read_yaml(config))
+    given.update(_assignment(text) for text in assignments or [])
+    given.pop("seed", None)
+    return given
+
+
+def _print_metrics(last: Any, title: str) -> None:
+    """Mean and interval over runs of one configuration, a metric a line."""
+    metrics = [c for c in last.columns[last.columns.get_loc("loss") :] if last[c].notna().any()]
     summary = table(last, metrics, ["loss.name", "positive", "negative", "noise.level"])
     lines = [(m, f"{summary[m][0]:.4g}", *(f"{summary[f'{m}_{s}'][0]:.4g}" for s in ("low", "high"))) for m in metrics]
-    shown = Table(
-        "metric", "mean", "low", "high", title=f"{len(last)} of {len(configs)} runs, 95 % interval over seeds"
-    )
+    shown = Table("metric", "mean", "low", "high", title=title)
     for line in lines:
         shown.add_row(*line)
     console.print(shown)
-    console.print(f"results: {store.folder}")
+
+
+@app.command()
+def finetune(
+    config: Annotated[Path | None, typer.Option("--config", help="YAML file with the run's fields.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="A field by dotted name, e.g. data.name=cars196; repeatable.")
+    ] = None,
+    seed: SeedOption = 0,
+    device: Device = "cpu",
+    chunk: Annotated[
+        int, typer.Option("--chunk", help="Images that go through the net at once; only memory depends on it.")
+    ] = 64,
+    workers: Annotated[int, typer.Option("--workers", help="Processes that read images; 0: this one.")] = 0,
+    save_every: Annotated[int, typer.Option("--save-every", help="Steps between two checkpoints on disk.")] = 100,
+    out: Out = DEFAULT_OUT,
+    json_file: Json = None,
+) -> None:
+    """Train a backbone end to end on a real data set; a run that was killed goes on from its last checkpoint."""
+    from realdata import finetune as tuning
+
+    values = dotted({**_fields_given(config, set_), "seed": _check_seeds(seed, 1)[0]})
+    chosen = parse(tuning.FineTune, values).check()
+    resources = tuning.Resources(_check_device(device), chunk, workers, save_every)
+    store, folder = Store(out / "store"), out / "finetune" / chosen.key()
+    if not store.finished([chosen.key()]):
+        started = time.perf_counter()
+        try:
+            with progress("finetune", console, unit="steps") as (on_start, on_steps):
+                result = tuning.finetune(chosen, folder, resources, on_start=on_start, on_steps=on_steps)
+        except KeyboardInterrupt:
+            print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+            raise typer.Exit(130) from None
+        store.add([result], time.perf_counter() - started)
+    (folder / tuning.CHECKPOINT).unlink(missing_ok=True)
+    results = store.load([chosen])
+    _report_diverged(results)
+    last = _finished(results, chosen.evaluate[-1])
+    _print_metrics(last, f"{chosen.backbone} on {chosen.data.name}, step {chosen.steps}, split {chosen.evaluate[-1]}")
+    console.print(f"weights: {folder / tuning.WEIGHTS}\nresults: {store.folder}", soft_wrap=True)
     _write_json(json_file, _records(last))
 
 

@@ -20,10 +20,13 @@ class Problem:
     ----------
     train, test : Sample
         ``classes`` are the labels trained on (before noise), ``modes`` the fine labels that metrics look for.
+    ks : tuple of int
+        The K of Recall@K.
     """
 
     train: Sample
     test: Sample
+    ks: tuple[int, ...] = (1, 2, 4, 8)
 
     def sample(self, split: str) -> Sample:
         """``train`` or ``test`` by name."""

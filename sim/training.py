@@ -120,6 +120,7 @@ class Trainer:
         self.configs = list(configs)
         self.keys = [c.seed for c in configs]
         train = [p.train for p in problems]
+        self.options = metrics.Options(ks=problems[0].ks)
         self.splits = {"train": _Split(train, train, self.device, self.dtype)}
         if "test" in first.evaluate:
             self.splits["test"] = _Split([p.test for p in problems], train, self.device, self.dtype)
@@ -298,6 +299,7 @@ class Trainer:
             np.stack([samples[r].classes for r in active]),
             np.stack([samples[r].modes for r in active]),
             heavy=heavy,
+            options=self.options,
         )
         mean_loss = self._loss_sum / max(self._loss_steps, 1)
         learnt = self.loss.learnt()

@@ -48,6 +48,8 @@ class DataSet:
     downloads : tuple of Download
     bundled : bool
         Comes with a package: no folder.
+    ks : tuple of int
+        The K of Recall@K that are customary.
     """
 
     read: Callable[[Path, str], Pictures]
@@ -57,6 +59,7 @@ class DataSet:
     official: dict[str, tuple[int, int]]
     downloads: tuple[Download, ...] = ()
     bundled: bool = False
+    ks: tuple[int, ...] = (1, 2, 4, 8)
 
 
 DATASETS: Registry[DataSet] = Registry("dataset")

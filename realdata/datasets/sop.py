@@ -37,6 +37,7 @@ DATASETS.register("sop")(
         title="Stanford Online Products",
         layout="Ebay_train.txt, Ebay_test.txt and the folders of images they name (in Stanford_Online_Products or its zip)",
         labels="the 12 categories; products",
+        ks=(1, 10, 100, 1000),
         official={"train": (59551, 11318), "test": (60502, 11316)},
         downloads=(
             Download(

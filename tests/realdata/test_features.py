@@ -27,13 +27,14 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-class Counting:
+class Counting(torch.nn.Module):
     """Mean and maximum of each picture; counts pictures, and breaks off after some."""
 
     def __init__(self, stop_after: int | None = None) -> None:
+        super().__init__()
         self.seen, self.stop_after = 0, stop_after
 
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.stop_after is not None and self.seen >= self.stop_after:
             raise KeyboardInterrupt
         self.seen += len(x)
