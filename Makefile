@@ -30,7 +30,7 @@ lint: .venv/.installed-dev
 	touch $@
 
 .venv/.installed-dev: .venv/.installed-core $(REQUIREMENTS)
-	$(PIP_INSTALL) -e ".[dev,notebooks,dask,fast,parquet,features,transformers]"
+	$(PIP_INSTALL) -e ".[dev,notebooks,dask,fast,parquet,features,neighbours,transformers]"
 	touch $@
 
 clean:

@@ -12,6 +12,7 @@ from sim.studies import table
 
 LOSSES = {"triplet": "triplet", "margin": "margin", "multi_similarity": "multi-similarity", "npair": "N-pair"}
 SHORT = {
+    "digits": "digits",
     "mnist": "MNIST",
     "fashion_mnist": "Fashion-MNIST",
     "omniglot": "Omniglot",

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from realdata.tables import METRICS
 from sim.config import RunConfig
 from sim.errors import integer
 from sim.studies import STUDIES, Study, easy_against, falls_with_noise
@@ -22,8 +23,6 @@ NEGATIVES_OF = {
     "supcon": "all",
 }
 """The negatives that a loss was published with; `semihard` for losses not named."""
-
-METRICS = {"recall_at_1": "Recall@1 on fine labels", "map_at_r": "MAP@R on fine labels"}
 
 SPREAD = {"relative_spread": "the spread relative to the between-class distance"}
 

@@ -10,11 +10,13 @@ Label noise is the run's (`sim.config.Noise`): it changes the labels trained on,
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from realdata import features as frozen
 from realdata.datasets import DATASETS, SPLITS, locate
@@ -187,6 +189,24 @@ def problem(
             raise InvalidInput(field, value, "text")
     chosen = Protocol(protocol, per_super, merge_seed, limit, test_limit)
     return _built(name, locate(name, root), chosen, size, features)
+
+
+def pictures_of_test(name: str, params: dict[str, Any], rows: Sequence[int]) -> list[Image.Image]:
+    """Pictures of test samples of a problem, whatever the net was given of them.
+
+    Parameters
+    ----------
+    name, params
+        As `problem` takes them.
+    rows : sequence of int
+        Places in the problem's test sample.
+    """
+    fields = {"kind" if k == "protocol" else k: v for k, v in params.items() if k not in ("root", "size", "features")}
+    root = locate(name, params.get("root"))
+    splits = [DATASETS[name].read(root, split) for split in SPLITS]
+    places = parts(splits[0], splits[1], Protocol(**fields))[1].rows[list(rows)]
+    border = len(splits[0])
+    return [splits[0].image(p) if p < border else splits[1].image(p - border) for p in map(int, places)]
 
 
 @functools.lru_cache(maxsize=4)

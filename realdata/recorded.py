@@ -11,12 +11,12 @@ from importlib import resources
 
 import pandas as pd
 
-from sim.studies import RECORDED, easy_against, table
-from sim.verdict import Interval, decide
-
-METRICS = {"recall_at_1": "Recall@1 on fine labels", "map_at_r": "MAP@R on fine labels"}
+from realdata.tables import METRICS, markdown, wide
+from sim.studies import RECORDED, easy_against
+from sim.verdict import decide
 
 TITLES = {
+    "digits": "Digits: trained on even/odd, retrieved by digit",
     "mnist": "MNIST: trained on even/odd, retrieved by digit",
     "fashion_mnist": "Fashion-MNIST: trained on tops/bottoms/shoes/bags, retrieved by product",
     "omniglot": "Omniglot: trained on alphabets, characters of new alphabets retrieved",
@@ -42,27 +42,6 @@ def _reader(name: str) -> Callable[[], pd.DataFrame]:
     return lambda: rows(name)
 
 
-def markdown(name: str, metric: str = "recall_at_1") -> str:
-    """A table of ``mean ± half of the 95 % interval`` by loss and positives (rows) and noise (columns).
-
-    The better of easy and random positives is bold where the paired difference over seeds, adjusted over the table's
-    comparisons (Holm), has p < 0.05.
-    """
-    found = rows(name)
-    verdicts = {f.setting: f.verdict for f in decide(easy_against(found, {metric: METRICS[metric]}, "random"))}
-    lines: dict[tuple[str, str, str], dict[float, str]] = {}
-    for row in table(found, [metric]).to_dict("records"):
-        loss, negative, positive, level = (row[c] for c in ("loss.name", "negative", "positive", "noise.level"))
-        text = str(Interval(row[metric], row[f"{metric}_low"], row[f"{metric}_high"], int(row["runs"])))
-        verdict = verdicts[f"{loss}, {negative} negatives, noise {level:g}"]
-        bold = (verdict, positive) in (("holds", "easy"), ("fails", "random"))
-        lines.setdefault((loss, negative, positive), {})[level] = f"**{text}**" if bold else text
-    levels = sorted(found["noise.level"].unique())
-    head = ["loss, negatives", "positives", *(f"noise {level:g}" for level in levels)]
-    body = [[f"{loss}, {neg}", pos, *(cells[v] for v in levels)] for (loss, neg, pos), cells in sorted(lines.items())]
-    return "\n".join("| " + " | ".join(line) + " |" for line in (head, ["---"] * len(head), *body))
-
-
 def page() -> str:
     """All tables as a Markdown page."""
     parts = [
@@ -80,7 +59,7 @@ def page() -> str:
             f"## {TITLES[name]}",
             f"`collapse sweep {name}`: {len(found)} runs. Recall@1 and MAP@R greater with easy positives: confirmed in {count['holds']} of "
             f"{len(findings)} comparisons, undecided in {count['inconclusive']}, refuted in {count['fails']}.",
-            markdown(name),
+            markdown(wide(found, "recall_at_1", lambda text: f"**{text}**")),
         ]
     return "\n\n".join(parts) + "\n"
 

@@ -399,13 +399,25 @@ def bench(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="A field by dotted name, on top of the benchmark's settings.")
     ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option("--markdown", help="Write tables and paired differences to this Markdown file.")
+    ] = None,
+    latex: Annotated[Path | None, typer.Option("--latex", help="The same in LaTeX (booktabs).")] = None,
+    retrieval: Annotated[
+        Path | None,
+        typer.Option(
+            "--retrieval",
+            help="Draw queries and their nearest neighbours (PDF or PNG): first loss, first two positives, highest noise.",
+        ),
+    ] = None,
     device: Device = "cpu",
     out: Out = DEFAULT_OUT,
     json_file: Json = None,
 ) -> None:
     """Benchmark losses and samplers on a data set: trained on noisy coarse labels, retrieved by fine ones."""
     from figures.report import readable
-    from realdata import benchmark
+    from figures.retrieval import write_gallery
+    from realdata import benchmark, tables
 
     settings = dict(_assignment(text) for text in set_ or [])
     configs = benchmark.configs(
@@ -429,6 +441,15 @@ def bench(
     )
     findings = benchmark.findings(last)
     _print_words(findings)
+    for place, form in ((markdown, "markdown"), (latex, "latex")):
+        if place is not None:
+            writable_folder(place.parent, form)
+            place.write_text(tables.document(last, dataset, form))
+    if retrieval is not None:
+        writable_folder(retrieval.parent, "retrieval")
+        of_first = [c for c in configs if (c.loss.name, c.seed) == (configs[0].loss.name, seed)]
+        noisiest = max(c.noise.level for c in of_first)
+        write_gallery([c for c in of_first if c.noise.level == noisiest][:2], store, retrieval)
     _write_json(json_file, {"table": _records(summary), "findings": [asdict(f) for f in findings]})
 
 

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from . import search
 from .base import Options, Runs, metric
 from .pairs import distance_blocks, sum_by
 
@@ -49,32 +50,53 @@ class Ranked:
     before: Tensor
 
 
-def _ranked(runs: Runs, labels: Tensor, k: int) -> Iterator[tuple[slice, Ranked]]:
+def _ranked(runs: Runs, labels: Tensor, k: int) -> Iterator[tuple[Tensor, Ranked]]:
+    """The k nearest of every sample, in blocks of samples given by their places (rows,)."""
     n = labels.shape[1]
-    ranks = torch.arange(k, device=labels.device)
-    blocks = distance_blocks(runs.x, runs.x, row_bytes=40 * n + 160 * k, max_bytes=runs.options.max_bytes)
-    for rows, d in blocks:
-        d.diagonal(rows.start, 1, 2).fill_(torch.inf)
+    rest = torch.ones(n, dtype=torch.bool, device=labels.device)
+    if search.worthwhile(runs.x, k):
+        for rows, d, index in search.search(runs.x[0], k):
+            rest[rows] = False
+            same = labels[:, index] == labels[:, rows, None]
+            yield rows, _grouped(d[None, :, :k], same[..., :k], d[None], same)
+    left = rest.nonzero().flatten()
+    blocks = distance_blocks(runs.x[:, left], runs.x, row_bytes=40 * n + 160 * k, max_bytes=runs.options.max_bytes)
+    for block, d in blocks:
+        rows = left[block]
+        d.scatter_(-1, rows[:, None].expand(len(d), -1, 1), torch.inf)
         near, index = d.topk(k, largest=False)
-        own = labels[:, rows, None]
-        hit = labels[:, None].expand(-1, near.shape[1], -1).gather(-1, index) == own
+        same = labels[:, None] == labels[:, rows, None]
+        yield rows, _grouped(near, same.gather(-1, index), d, same)
 
-        starts = torch.ones_like(hit)
-        starts[..., 1:] = near[..., 1:] > near[..., :-1]
-        first = torch.where(starts, ranks, 0).cummax(-1).values
-        next_start = torch.where(starts, ranks, k).flip(-1).cummin(-1).values.flip(-1)
-        end = torch.nn.functional.pad(next_start[..., 1:], (0, 1), value=k)
-        cumulative = torch.nn.functional.pad(hit.cumsum(-1), (1, 0))
-        before = cumulative.gather(-1, first)
-        hits, size = cumulative.gather(-1, end) - before, end - first
 
-        # The last group may go on beyond rank k: count it in full.
-        last = near[..., -1:]
-        tied = d == last
-        in_last = near == last
-        size = torch.where(in_last, tied.sum(-1, keepdim=True), size)
-        hits = torch.where(in_last, (tied & (labels[:, None] == own)).sum(-1, keepdim=True), hits)
-        yield rows, Ranked(first, size, hits, before)
+def _grouped(near: Tensor, hit: Tensor, d: Tensor, same: Tensor) -> Ranked:
+    """Groups of equidistant samples among the nearest.
+
+    Parameters
+    ----------
+    near, hit : Tensor, (R, rows, k)
+        Distances of the nearest, ascending, and whether they have the query's label.
+    d, same : Tensor, (R, rows, l)
+        The same for samples among which are all as near as the k-th.
+    """
+    k = near.shape[-1]
+    ranks = torch.arange(k, device=near.device)
+    starts = torch.ones_like(hit)
+    starts[..., 1:] = near[..., 1:] > near[..., :-1]
+    first = torch.where(starts, ranks, 0).cummax(-1).values
+    next_start = torch.where(starts, ranks, k).flip(-1).cummin(-1).values.flip(-1)
+    end = torch.nn.functional.pad(next_start[..., 1:], (0, 1), value=k)
+    cumulative = torch.nn.functional.pad(hit.cumsum(-1), (1, 0))
+    before = cumulative.gather(-1, first)
+    hits, size = cumulative.gather(-1, end) - before, end - first
+
+    # The last group may go on beyond rank k: count it in full.
+    last = near[..., -1:]
+    tied = d == last
+    in_last = near == last
+    size = torch.where(in_last, tied.sum(-1, keepdim=True), size)
+    hits = torch.where(in_last, (tied & same).sum(-1, keepdim=True), hits)
+    return Ranked(first, size, hits, before)
 
 
 def _recall(ranked: Ranked, k: int) -> Tensor:
@@ -159,5 +181,7 @@ def class_recall_at_1(runs: Runs) -> Tensor:
 
     Range [0, 1]; class collapse 1; total collapse: chance, (n_c - 1) / (n - 1).
     """
-    parts = [_recall(ranked, 1) for _, ranked in _ranked(runs, runs.classes, 1)]
-    return torch.where(_others(runs.classes) > 0, torch.cat(parts, 1), torch.nan).nanmean(1)
+    values = runs.x.new_empty(runs.classes.shape)
+    for rows, ranked in _ranked(runs, runs.classes, 1):
+        values[:, rows] = _recall(ranked, 1)
+    return torch.where(_others(runs.classes) > 0, values, torch.nan).nanmean(1)

@@ -34,13 +34,6 @@ def test_the_page_is_up_to_date() -> None:
     assert (ROOT / "docs" / "results.md").read_text() == written.stdout
 
 
-def test_bold_only_where_the_interval_supports_it() -> None:
-    name = recorded.names()[0]
-    cells = [c for line in recorded.markdown(name).splitlines()[2:] for c in line.strip("| ").split(" | ")[2:]]
-    assert len(cells) == 40
-    assert 0 < sum(c.startswith("**") for c in cells) <= 20
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", recorded.names())
 def test_a_cell_can_be_reproduced(name: str, tmp_path: Path) -> None:

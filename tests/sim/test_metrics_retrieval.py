@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import permutations
 from math import comb
 
@@ -14,9 +15,10 @@ from hypothesis import given, settings
 from pytorch_metric_learning.distances import LpDistance
 from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 from pytorch_metric_learning.utils.inference import CustomKNN
+from torch import Tensor
 
 from sim import metrics
-from sim.metrics import Options
+from sim.metrics import Options, search
 
 
 def over_all_orders(x: np.ndarray, labels: np.ndarray, ks: tuple[int, ...]) -> np.ndarray:
@@ -121,3 +123,53 @@ def test_lonely_labels_are_left_out() -> None:
     assert metrics.class_recall_at_1(x, classes).item() == 1
     everyone_alone = metrics.evaluate(x, np.arange(3), np.zeros(3, dtype=int), heavy=False)
     assert np.isnan([everyone_alone[key] for key in ("recall_at_1", "map_at_r", "class_recall_at_1")]).all()
+
+
+def _without_search(monkeypatch: pytest.MonkeyPatch, x: np.ndarray, classes: np.ndarray, modes: np.ndarray) -> tuple:
+    """Every retrieval metric with the search and without it, and how many samples the search was sure of."""
+    found = []
+    sure = 0
+
+    def counting(*arguments: object) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        nonlocal sure
+        for rows, *rest in searched(*arguments):
+            sure += len(rows)
+            yield rows, *rest
+
+    searched = search.search
+    monkeypatch.setattr(search, "search", counting)
+    for least in (10, 10**9):
+        monkeypatch.setattr(search, "FROM", least)
+        options = metrics.Options(ks=(1, 5))
+        names = (metrics.recall_at_k, metrics.map_at_r, metrics.r_precision, metrics.class_recall_at_1)
+        found.append(torch.cat([f(x, classes, modes, options=options).view(-1) for f in names]))
+    return *found, sure
+
+
+@pytest.mark.parametrize("m", [3, 100])
+@pytest.mark.parametrize(
+    "kind", ["spread", "on a lattice", "class collapse", "total collapse", "far away", "duplicates"]
+)
+def test_the_search_changes_nothing(kind: str, m: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    draws = np.random.default_rng(m)
+    n = 400
+    modes, classes = np.arange(n) // 8, np.arange(n) // 80
+    x = draws.standard_normal((n, m)) + 0.5 * draws.standard_normal((50, m))[modes]
+    if kind == "on a lattice":
+        x = x.round()
+    elif kind == "class collapse":
+        x = draws.standard_normal((5, m))[classes] + 1e-9 * x
+    elif kind == "total collapse":
+        x = np.ones((n, m))
+    elif kind == "far away":
+        x = x + 1e5
+    elif kind == "duplicates":
+        x[n // 2 :] = x[: n // 2]
+    with_search, without, sure = _without_search(monkeypatch, x, classes, modes)
+    # Beyond 64 dimensions the dense distances of a lattice are equal up to rounding only.
+    exact = m <= 64 or kind not in ("on a lattice",)
+    torch.testing.assert_close(with_search, without, rtol=0, atol=1e-12 if exact else 0.02)
+    if kind in ("spread", "duplicates"):
+        assert sure > n  # both searches, most of the samples
+    if kind in ("class collapse", "total collapse"):
+        assert sure < n
