@@ -169,8 +169,14 @@ def test_bench_writes_table_and_words(collapse: Run, tmp_path: Path) -> None:
         *TINY[:2],
         "--set=net.params.width=8",
         "--json=b.json",
+        "--markdown=t/b.md",
+        "--latex=t/b.tex",
+        "--retrieval=t/b.png",
     )
     assert code == 0
+    assert (tmp_path / "t" / "b.md").read_text().startswith("## digits: Recall@1 on fine labels; mean ± half")
+    assert r"\begin{tabular}" in (tmp_path / "t" / "b.tex").read_text()
+    assert (tmp_path / "t" / "b.png").read_bytes().startswith(b"\x89PNG")
     assert "Recall@1 on fine labels is greater with easy than with random positives" in out
     written = json.loads((tmp_path / "b.json").read_text())
     assert len(written["table"]) == 4
