@@ -1,4 +1,4 @@
-"""The command line: ``collapse train | finetune | sweep | results | verify | reproduce | figures | bench | data``."""
+"""The command line: ``collapse train | finetune | sweep | results | verify | reproduce | figures | bench | data | explore``."""
 
 from __future__ import annotations
 
@@ -587,6 +587,42 @@ def _report(profile: str, seed: int, store: Store, out: Path, json_file: Path | 
         f"\nreport:  {out / 'report.html'}\nfigures: {out / 'figures'}\ntables:  {out / 'tables'}", soft_wrap=True
     )
     _write_json(json_file, [{"study": o.name, **asdict(f)} for o in outcomes for f in o.findings])
+
+
+@app.command()
+def explore(
+    port: Annotated[
+        int | None, typer.Option("--port", help="Port on this machine; if not given, the first free one from 8765 on.")
+    ] = None,
+    preset: Annotated[str, typer.Option("--preset", help="Start with a preset; --preset list shows them.")] = "",
+    state: Annotated[str, typer.Option("--state", help="Start with a shared state (the address after #).")] = "",
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
+    out: Out = DEFAULT_OUT,
+) -> None:
+    """Explore noise levels live: a page on this machine, beside what the theory says and what --out holds."""
+    from sim.explore.page import serve
+    from sim.explore.state import PRESETS, State, read
+
+    if preset == "list":
+        for name in PRESETS:
+            console.print(name, highlight=False)
+        return
+    chosen = read(state)
+    if preset:
+        choice("preset", preset, PRESETS)
+        chosen = State().with_(PRESETS[preset])
+    try:
+        serve(
+            out / "store",
+            port=port,
+            query=chosen.query(),
+            browser=browser,
+            on_ready=lambda address: console.print(
+                f"explorer: {address}  (Ctrl-C ends it)", soft_wrap=True, highlight=False
+            ),
+        )
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None
 
 
 def main() -> None:

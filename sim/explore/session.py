@@ -1,0 +1,262 @@
+"""One user's explorer: messages in, messages out. Hosts carry the messages and call `work` again and again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sim.errors import InvalidInput
+from sim.explore.engine import CLASS, TOTAL, Engine
+from sim.explore.measured import Measured
+from sim.explore.state import PRESETS, State, allowed, choices, read
+
+FRAMES = 30
+"""Frames a second at most."""
+SLICE = 0.005
+"""Seconds of training between two looks at the messages."""
+METRICS_EVERY = 0.25
+PATIENCE = 2.0
+"""Seconds without an acknowledgement after which training stops: the tab is closed or asleep."""
+
+Message = tuple[dict[str, Any], bytes]
+"""Content (JSON) and a buffer of little-endian float32, perhaps empty."""
+
+
+class Session:
+    """An `Engine` and what its front end was told.
+
+    Parameters
+    ----------
+    query : str
+        A shared state; one that can't be read gives the default and a notice.
+    store : Path, optional
+        A results folder whose runs are shown beside the live one.
+    in_flight : int
+        Frames that may be on their way unacknowledged.
+    clock : callable
+        Seconds.
+    """
+
+    def __init__(
+        self,
+        query: str = "",
+        store: Path | None = None,
+        in_flight: int = 2,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.clock, self.window = clock, in_flight
+        self.measured = Measured(store)
+        self._out: list[Message] = []
+        self._notice = ""
+        try:
+            self.engine = Engine(read(query))
+        except InvalidInput as error:
+            self._notice = f"The shared state can't be used, so this is the default problem. {error}"
+            self.engine = Engine(State())
+        self.playing, self.visible, self._greeted = True, True, False
+        self._pending: dict[str, Any] | None = None
+        self._request = 0
+        self._sent, self._acknowledged, self._metrics_owed = 0, 0, False
+        self._sides: list[dict[str, Any]] = []
+        self._heard = self._frame_due = self._metrics_due = clock()
+
+    def _greet(self) -> None:
+        """A front end is there, perhaps not the first: tell it everything."""
+        self._out, self._greeted = [], True
+        self._sent = self._acknowledged = 0
+        self._say(
+            "hello",
+            choices=choices(),
+            presets=PRESETS,
+            defaults=State().model_dump(),
+            thresholds={"total": TOTAL, "class": CLASS},
+            window=self.window,
+        )
+        self._tell_all(self._notice)
+        self._notice = ""
+
+    def receive(self, message: Any) -> None:
+        """Take a message of the front end: ``hello`` (tell all anew), ``set``, ``play``, ``pause``, ``step``, ``reset``, ``load``, ``ack``, ``visible``.
+
+        ``set`` is kept in a slot until the next `work`: of several only what they change together is done.
+        """
+        if not isinstance(message, dict):
+            return self._refuse("message", message)
+        kind = message.get("type")
+        if kind == "ack" and isinstance(message.get("frame"), int):
+            self._acknowledged = max(self._acknowledged, message["frame"])
+            self._heard = self.clock()
+        elif kind == "set" and isinstance(message.get("changes"), dict):
+            pending = self._pending or {"changes": {}}
+            pending["changes"].update(message["changes"])
+            pending["carry"] = bool(message.get("carry"))
+            pending["request"] = message.get("request", 0)
+            self._pending = pending
+        elif kind in ("play", "pause"):
+            self.playing = kind == "play"
+            self._tell_state()
+        elif kind == "visible":
+            self.visible = bool(message.get("value"))
+            self._heard = self.clock()
+        elif kind == "step":
+            self.playing = False
+            self.engine.advance()
+            self._tell_state()
+            self._frame()
+            self._metrics_owed = True
+        elif kind == "reset":
+            self.engine.restart()
+            self._tell_all()
+        elif kind == "hello":
+            self._greet()
+        elif kind == "load":
+            self._load(str(message.get("query", "")))
+        else:
+            self._refuse("message", message)
+        return None
+
+    def _refuse(self, field: str, value: object) -> None:
+        self._say("notice", text=str(InvalidInput(field, value, "a message of the explorer's front end")))
+
+    def _load(self, query: str) -> None:
+        try:
+            self.engine.set(read(query).model_dump())
+        except InvalidInput as error:
+            self.engine.set(State().model_dump())
+            self._tell_all(f"The shared state can't be used, so this is the default problem. {error}")
+            return
+        self._tell_all()
+
+    @property
+    def training(self) -> bool:
+        """Whether `work` would train."""
+        lost = self._sent > self._acknowledged and self.clock() - self._heard > PATIENCE
+        return self._greeted and self.playing and self.visible and not lost
+
+    def work(self) -> list[Message]:
+        """Do a slice of what there is to do, and give what there is to tell."""
+        if self._pending is not None:
+            pending, self._pending = self._pending, None
+            self._request = pending["request"]
+            try:
+                self.engine.set(pending["changes"], carry=pending["carry"])
+            except InvalidInput as error:
+                self._tell_state(str(error))
+            else:
+                self._tell_all()
+            out, self._out = self._out, []
+            return out  # the change is to be seen at once
+        if self.training:
+            end = self.clock() + SLICE
+            while self.clock() < end:
+                self.engine.advance()
+                if self._frame_due <= self.clock():
+                    break
+        now = self.clock()
+        if self.training and now >= self._frame_due and self._sent - self._acknowledged < self.window:
+            self._frame()
+            if now >= self._metrics_due:
+                self._metrics_owed = True
+        elif self._metrics_owed:
+            self._measure()
+        out, self._out = self._out, []
+        return out
+
+    def _say(self, kind: str, buffer: bytes = b"", **content: Any) -> None:
+        self._out.append(({"type": kind, **content}, buffer))
+
+    def _tell_all(self, notice: str = "") -> None:
+        """After a restart or a change: everything."""
+        engine = self.engine
+        sample = engine.problem.train
+        self._sides = []
+        self._tell_state(notice)
+        self._say(
+            "data",
+            engine.inputs().astype("<f4").tobytes(),
+            generation=engine.generation,
+            n=sample.n,
+            classes=sample.classes.tolist(),
+            modes=_within_class(sample.classes, sample.modes).tolist(),
+            labels=engine.labels().tolist(),
+            theory=engine.theory,
+            measured=self.measured.near(engine.state),
+        )
+        if self.training:
+            for _ in range(2):  # so that the first frame shows the change
+                engine.advance()
+        self._frame()
+        self._metrics_owed = True
+
+    def _tell_state(self, notice: str = "") -> None:
+        engine, state = self.engine, self.engine.state
+        steps = engine.step_count
+        self._say(
+            "state",
+            state=state.model_dump(),
+            query=state.query(),
+            allowed=allowed(state),
+            playing=self.playing,
+            continued=engine.continued,
+            notice=notice,
+            cli=[self._again(state.command(p, steps)) for p in state.positives],
+            python=[self._again(state.python(p, steps)) for p in state.positives],
+        )
+
+    def _frame(self) -> None:
+        engine = self.engine
+        embeddings = engine.embeddings()
+        self._sent += 1
+        now = self.clock()
+        if self._sent - self._acknowledged == 1:
+            self._heard = now  # nothing was owed before
+        # Held on average: a late frame makes the next one come sooner.
+        self._frame_due = max(self._frame_due + 1 / FRAMES, now)
+        self._say(
+            "frame",
+            b"".join(np.nan_to_num(e).astype("<f4").tobytes() for e in embeddings),
+            frame=self._sent,
+            request=self._request,
+            generation=engine.generation,
+            step=engine.step_count,
+            dim=embeddings[0].shape[1],
+            positives=engine.state.positives,
+            diverged=engine.diverged,
+        )
+
+    def _measure(self) -> None:
+        """Measure one run; tell when all are measured."""
+        engine, state, steps = self.engine, self.engine.state, self.engine.step_count
+        if not self._sides:
+            self._measured_at = steps
+        values = engine.metrics(len(self._sides))
+        self._sides.append({k: None if v != v else v for k, v in values.items()})
+        if len(self._sides) < len(engine.trainers):
+            return
+        self._say(
+            "metrics",
+            generation=engine.generation,
+            step=self._measured_at,
+            sides=self._sides,
+            cli=[self._again(state.command(p, steps)) for p in state.positives],
+            python=[self._again(state.python(p, steps)) for p in state.positives],
+        )
+        self._sides, self._metrics_owed, self._metrics_due = [], False, self.clock() + METRICS_EVERY
+
+    def _again(self, text: str) -> str:
+        """How to repeat the run, unless that can't be."""
+        carried = "# carried over a change of controls: a run from this configuration starts afresh\n"
+        return (carried if self.engine.continued else "") + text
+
+
+def _within_class(classes: np.ndarray, modes: np.ndarray) -> np.ndarray:
+    """Modes counted from 0 in each class."""
+    counted = np.zeros_like(modes)
+    for c in np.unique(classes):
+        own = classes == c
+        counted[own] = np.unique(modes[own], return_inverse=True)[1]
+    return counted

@@ -1,0 +1,237 @@
+"""What the explorer's controls say, and which run that is."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
+from urllib.parse import parse_qsl, urlencode
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from sim import generators, noise
+from sim.config import RunConfig, dotted, parse
+from sim.errors import InvalidInput
+from sim.losses import LOSSES, make, parameters_of
+from sim.losses.base import ProxyLoss
+from sim.samplers import NEGATIVES, POSITIVES
+
+VERSION = 1
+"""Of shared states: one that says another number isn't read."""
+
+POINTS = 600
+"""Points drawn, about; shared out among the modes."""
+
+Geometry = Literal["plane", "circle", "sphere"]
+DIMENSIONS = {"plane": 2, "circle": 2, "sphere": 3}
+
+LEFT_OUT = {"pml", "matrix", "memory"}
+"""Entries that need more than a control: a peer's loss object, a matrix, a queue."""
+
+
+class State(BaseModel):
+    """All controls. Ranges are those of the controls; the run that follows is checked again as any other.
+
+    Attributes
+    ----------
+    compare : str
+        A second positive policy, trained beside the first on the same data, initialisation and draws; empty: none.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    generator: str = "gaussian_mixture"
+    classes: int = Field(2, ge=2, le=6)
+    modes: int = Field(4, ge=1, le=8)
+    noise_kind: str = "symmetric"
+    noise_mode: Literal["static", "resampled"] = "static"
+    noise: float = Field(0.0, ge=0, le=0.9)
+    loss: str = "triplet"
+    positive: str = "random"
+    compare: str = "easy"
+    negative: str = "random"
+    margin: float = Field(0.5, gt=0, le=2)
+    per_class: int = Field(32, ge=2, le=64)
+    geometry: Geometry = "plane"
+    lr: float = Field(1e-3, gt=0, le=0.1)
+    seed: int = Field(0, ge=0, le=10**9)
+
+    def with_(self, changes: Mapping[str, Any]) -> State:
+        """This state with some fields changed, checked; policies that a newly chosen loss doesn't take become ``all``.
+
+        Raises
+        ------
+        InvalidInput
+        """
+        values = {**self.model_dump(), **changes}
+        if "loss" in changes and values["loss"] in LOSSES and "positive" not in changes:
+            proxies = issubclass(LOSSES[values["loss"]], ProxyLoss)
+            if proxies:
+                values |= {"positive": "all", "negative": "all", "compare": ""}
+            elif issubclass(LOSSES[self.loss], ProxyLoss):
+                values |= {k: State.model_fields[k].default for k in ("positive", "negative", "compare")}
+        if values.get("negative") == "distance_weighted" and values.get("geometry") == "plane":
+            values["geometry"] = "circle" if changes.get("geometry") is None else "plane"
+        chosen = parse(State, values)
+        for positive in chosen.positives:
+            chosen.config(positive)
+        return chosen
+
+    @property
+    def positives(self) -> list[str]:
+        """The policies that are trained: one, or two side by side."""
+        return [self.positive, *([self.compare] if self.compare else [])]
+
+    def fields(self, positive: str) -> dict[str, Any]:
+        """The fields of the run with this positive policy that differ from a `RunConfig`'s defaults."""
+        params: dict[str, Any] = {}
+        known = parameters_of(self.loss)
+        if "alpha" in known:
+            params["alpha"] = self.margin
+        if "reduction" in known:
+            params["reduction"] = "mean"
+        given = {
+            "data.name": self.generator,
+            "data.params": {
+                "classes": self.classes,
+                "modes_per_class": self.modes,
+                "samples_per_mode": max(2, POINTS // (self.classes * self.modes)),
+            },
+            "noise.kind": self.noise_kind,
+            "noise.mode": self.noise_mode,
+            "noise.level": self.noise,
+            "net.dim": DIMENSIONS[self.geometry],
+            "net.normalize": self.geometry != "plane",
+            "loss.name": self.loss,
+            "loss.params": params,
+            "positive": positive,
+            "negative": self.negative,
+            "batch.classes": self.classes,
+            "batch.per_class": self.per_class,
+            "optimizer.lr": self.lr,
+            "evaluate": ["train"],
+        }
+        usual = RunConfig().model_dump(mode="json")
+        return {name: value for name, value in given.items() if value != _at(usual, name)}
+
+    def config(self, positive: str, steps: int = 1) -> RunConfig:
+        """The run with this positive policy.
+
+        Raises
+        ------
+        InvalidInput
+            If the controls make no sense together.
+        """
+        fields = {**self.fields(positive), "steps": max(1, steps), "checkpoints": 1, "seed": self.seed}
+        return parse(RunConfig, dotted(fields)).check()
+
+    def query(self) -> str:
+        """The state as the text after the # of an address: what differs from the default, and the version."""
+        usual = State()
+        own = {k: v for k, v in self.model_dump().items() if v != getattr(usual, k)}
+        return urlencode({"v": VERSION, **own})
+
+    def command(self, positive: str, steps: int) -> str:
+        """The same run by the command line."""
+        fields = {**self.fields(positive), "steps": max(1, steps), "checkpoints": 1}
+        values = {k: v if isinstance(v, str) else json.dumps(v) for k, v in fields.items()}
+        parts = [f"--set {k}='{v}'" if set(v) & set(' {}[]"') else f"--set {k}={v}" for k, v in values.items()]
+        return " \\\n  ".join(["collapse train", *parts, f"--seed {self.seed}"])
+
+    def python(self, positive: str, steps: int) -> str:
+        """The same run in Python."""
+        fields = {**self.fields(positive), "steps": max(1, steps), "checkpoints": 1, "seed": self.seed}
+        lines = "".join(f"    {name!r}: {value!r},\n" for name, value in fields.items())
+        return (
+            "from sim.config import RunConfig, dotted, parse\nfrom sim.problems import build\nfrom sim.training import train\n\n"
+            f"config = parse(RunConfig, dotted({{\n{lines}}})).check()\n"
+            "result = train([config], [build(config.data.name, config.seed, **config.data.params)])[0]\n"
+            "print(result.rows[-1])\n"
+        )
+
+
+def _at(nested: Any, path: str) -> Any:
+    for part in path.split("."):
+        nested = nested[part]
+    return nested
+
+
+def read(query: str) -> State:
+    """The state that a shared address holds.
+
+    Raises
+    ------
+    InvalidInput
+        If it is malformed or from another version.
+    """
+    text = query.removeprefix("#")
+    if not text:
+        return State()
+    try:
+        pairs = dict(parse_qsl(text, strict_parsing=True, keep_blank_values=True))
+    except ValueError as error:
+        raise InvalidInput("shared state", text, f"name=value pairs joined by & ({error})") from None
+    version = pairs.pop("v", None)
+    if version != str(VERSION):
+        raise InvalidInput("shared state", f"version {version}", f"version {VERSION}, which this explorer writes")
+    texts = {"generator", "noise_kind", "noise_mode", "loss", "positive", "compare", "negative", "geometry"}
+    values: dict[str, Any] = {}
+    for name, value in pairs.items():
+        values[name] = value if name in texts else yaml.safe_load(value)
+    return State().with_(values)
+
+
+def choices() -> dict[str, list[str]]:
+    """What the lists of the controls offer."""
+    kinds = []
+    for kind in noise.KINDS:
+        parameters = inspect.signature(noise.KINDS[kind].options_of).parameters.values()
+        if not any(p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in parameters):
+            kinds.append(kind)
+    return {
+        "generator": [name for name in generators.names() if generators.GENERATORS[name].min_dim <= 2],
+        "noise_kind": kinds,
+        "noise_mode": list(get_args(State.model_fields["noise_mode"].annotation)),
+        "loss": [name for name in LOSSES if name not in LEFT_OUT],
+        "positive": list(POSITIVES),
+        "negative": [name for name in NEGATIVES if name not in LEFT_OUT],
+        "geometry": list(get_args(Geometry)),
+    }
+
+
+def allowed(state: State) -> dict[str, list[str]]:
+    """Policies that make sense with the state's loss and the other policy."""
+    loss = make(state.loss, runs=1, classes=2, dim=2)
+
+    def fits(positive: str, negative: str) -> bool:
+        try:
+            loss.check(positive, negative)
+        except InvalidInput:
+            return False
+        return True
+
+    own = choices()
+    return {
+        "positive": [p for p in own["positive"] if fits(p, state.negative)],
+        "negative": [n for n in own["negative"] if all(fits(p, n) for p in state.positives)],
+        "margin": ["margin"] if "alpha" in parameters_of(state.loss) else [],
+    }
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "clean labels": {},
+    "noise collapses classes": {"noise": 0.3, "noise_mode": "resampled"},
+    "flipped once": {"noise": 0.3},
+    "batch-hard": {"noise": 0.1, "positive": "hard", "negative": "hard"},
+    "margin loss on a sphere": {
+        "loss": "margin",
+        "negative": "distance_weighted",
+        "geometry": "sphere",
+        "noise": 0.2,
+        "margin": 0.2,
+    },
+    "three classes in rings": {"generator": "rings", "classes": 3, "noise": 0.2},
+}
+"""Presets: what differs from the default."""
