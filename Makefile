@@ -11,7 +11,7 @@ reproduce: .venv/.installed-core
 	$(BIN)/collapse reproduce --profile quick
 
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow" --cov --cov-report=term:skip-covered --nbmake tests notebooks
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow" --cov --cov-report=term:skip-covered --nbmake tests notebooks
 
 verify: .venv/.installed-dev
 	$(BIN)/python -m pytest -m slow

@@ -121,6 +121,8 @@ class Engine:
         for trainer in self.trainers:
             if trainer.active:
                 trainer.step()
+                if trainer.steps == AHEAD:
+                    trainer.batches.block = trainer.draws.block = 4 * AHEAD
 
     @property
     def diverged(self) -> list[int]:

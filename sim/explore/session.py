@@ -105,6 +105,7 @@ class Session:
         elif kind == "step":
             self.playing = False
             self.engine.advance()
+            self._sides = []
             self._tell_state()
             self._frame()
             self._metrics_owed = True

@@ -179,7 +179,10 @@ def read(query: str) -> State:
     texts = {"generator", "noise_kind", "noise_mode", "loss", "positive", "compare", "negative", "geometry"}
     values: dict[str, Any] = {}
     for name, value in pairs.items():
-        values[name] = value if name in texts else yaml.safe_load(value)
+        try:
+            values[name] = value if name in texts else yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise InvalidInput(f"shared state, {name}", value, "a number") from None
     return State().with_(values)
 
 

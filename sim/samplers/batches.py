@@ -32,12 +32,13 @@ def distinct(uniforms: Tensor, available: Tensor) -> Tensor:
     """
     slots = uniforms.shape[-1]
     picks: list[Tensor] = []
+    places = torch.arange(slots, device=uniforms.device)
     ordered = torch.empty(*uniforms.shape[:-1], 0, dtype=torch.int64, device=uniforms.device)
     for k in range(slots):
         left = available - k
-        pick = torch.minimum((uniforms[..., k] * left).long(), left - 1)
-        for earlier in range(k):
-            pick = pick + (pick >= ordered[..., earlier])
+        rank = torch.minimum((uniforms[..., k] * left).long(), left - 1).unsqueeze(-1)
+        # Before the j-th earlier pick there are as many numbers left as it has below it, less j.
+        pick = (rank + (ordered - places[:k] <= rank).sum(-1, keepdim=True)).squeeze(-1)
         picks.append(pick)
         ordered = torch.cat([ordered, pick.unsqueeze(-1)], -1).sort(-1).values
     return torch.stack(picks, -1)

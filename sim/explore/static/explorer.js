@@ -120,7 +120,7 @@ function viridis(v) { // dark blue to yellow through green, monotone in lightnes
 function render({ model, el }) {
   const root = make("div", { className: "cce" });
   el.append(root);
-  const counters = { frames: 0, generation: 0, step: 0, request: 0, latencies: [], drawn: [], metrics: null, connected: false, errors: [] };
+  const counters = { frames: 0, generation: 0, step: 0, request: 0, latencies: [], stages: [], drawn: [], metrics: null, connected: false, errors: [] };
   root.counters = counters;
   window.collapseExplorer = counters;
 
@@ -273,7 +273,8 @@ function render({ model, el }) {
       }
       inputs.margin.input.disabled = !permitted.margin.length;
       inputs.margin.field.classList.toggle("off", !permitted.margin.length);
-      model.share?.(m.query);
+      clearTimeout(root.sharing); // browsers limit how often an address may change
+      root.sharing = setTimeout(() => model.share?.(root.query), 250);
       if (waiting && m.notice) { waiting = null; flush(); } // refused: there will be no frame
       counters.state = state;
       counters.notice = m.notice;
@@ -297,7 +298,11 @@ function render({ model, el }) {
         if (waiting.at) counters.lastRequest = { request: waiting.request, at: waiting.at };
         const done = waiting;
         waiting = null;
-        requestAnimationFrame(() => done.at && counters.latencies.push(performance.now() - done.at));
+        requestAnimationFrame(() => {
+          if (!done.at) return;
+          counters.latencies.push(performance.now() - done.at);
+          counters.stages.push([done.sent - done.at, now - done.sent, performance.now() - now]);
+        });
         flush();
       }
       if (m.frame % ackEvery === 0 || !playing) model.send({ type: "ack", frame: m.frame });

@@ -1,0 +1,185 @@
+"""The engine: the same runs as the trainer's, noise that can be taken back, verdicts and theory computed."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sim import metrics
+from sim.errors import InvalidInput
+from sim.explore.engine import Engine
+from sim.explore.measured import Measured
+from sim.explore.state import State
+from sim.noise import symmetric
+from sim.problems import build
+from sim.studies import STUDIES
+from sim.sweeps.execute import execute
+from sim.sweeps.store import Store
+from sim.theory import lower_bound
+from sim.training import train
+
+
+@pytest.mark.parametrize("changes", [{}, {"noise": 0.3, "noise_mode": "resampled", "negative": "semihard"}])
+def test_what_is_seen_is_the_run_that_the_command_line_trains(changes: dict[str, object]) -> None:
+    engine = Engine(State().with_({**changes, "seed": 2}))
+    for _ in range(30):
+        engine.advance()
+    for k, positive in enumerate(engine.state.positives):
+        config = engine.state.config(positive, 30)
+        row = train([config], [build(config.data.name, config.seed, **config.data.params)])[0].rows[-1]
+        seen = engine.metrics(k)
+        for name, column in (
+            ("within_mean", "within_mean"),
+            ("recall_at_1", "recall_at_1"),
+            ("subclusters", "subclusters_linkage"),
+        ):
+            assert seen[name] == pytest.approx(row[column], rel=1e-6)
+
+
+def test_noise_flips_labels_monotonically_and_back() -> None:
+    engine = Engine()
+    before, flipped = engine.labels(), set()
+    for level in (0.1, 0.25, 0.5, 0.9):
+        engine.set({"noise": level})
+        now = set(np.flatnonzero(engine.labels() != engine.problem.train.classes))
+        assert flipped < now
+        assert len(now) / 600 == pytest.approx(level, abs=0.06)
+        flipped = now
+    engine.set({"noise": 0.0})
+    assert (engine.labels() == before).all()
+
+
+def test_a_change_restarts_from_the_same_initialisation_or_continues() -> None:
+    engine = Engine()
+    start = engine.embeddings()
+    for _ in range(20):
+        engine.advance()
+    trained = engine.embeddings()
+    engine.set({"noise": 0.2})
+    assert engine.step_count == 0 and not engine.continued
+    for a, b in zip(start, engine.embeddings(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    for _ in range(20):
+        engine.advance()
+    engine.set({"noise": 0.0})
+    for _ in range(20):
+        engine.advance()
+    for a, b in zip(trained, engine.embeddings(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    engine.set({"noise": 0.2}, carry=True)
+    assert engine.step_count == 20 and engine.continued
+    for a, b in zip(trained, engine.embeddings(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    engine.set({"geometry": "sphere"}, carry=True)
+    assert engine.step_count == 0 and not engine.continued
+
+
+def test_a_refused_change_leaves_all_as_it_was() -> None:
+    engine = Engine()
+    engine.advance()
+    before = (engine.state, engine.generation, engine.step_count)
+    for changes in ({"noise": 2}, {"positive": "semihard", "negative": "all"}, {"geometry": "disc"}, {"x": 1}):
+        with pytest.raises(InvalidInput):
+            engine.set(changes)
+        assert (engine.state, engine.generation, engine.step_count) == before
+    engine.advance()
+    assert engine.step_count == 2
+
+
+def test_two_engines_do_not_disturb_each_other() -> None:
+    alone, a, b = Engine(), Engine(), Engine(State(noise=0.3, seed=5))
+    for _ in range(10):
+        alone.advance()
+    for _ in range(10):
+        a.advance()
+        b.advance()
+        b.set({"noise": 0.1})
+    np.testing.assert_array_equal(alone.embeddings()[0], a.embeddings()[0])
+
+
+def test_total_and_class_collapse_are_told_apart() -> None:
+    engine = Engine()
+    sample = engine.problem.train
+    options = metrics.Options(ks=(1,))
+
+    def verdict(x: np.ndarray) -> str:
+        values = metrics.evaluate(x, sample.classes, sample.modes, options=options)
+        return engine.verdict({**values, "subclusters": values["subclusters_linkage"]})
+
+    noise = np.random.default_rng(0).standard_normal((600, 2))
+    of_class = np.array([[0.0, 0.0], [1.0, 0.0]])[sample.classes]
+    of_mode = np.random.default_rng(1).permutation(8)[sample.modes][:, None] * np.array([[3.0, 0.0]])
+    assert verdict(0.001 * noise) == "total"
+    assert verdict(of_class + 0.01 * noise) == "class"
+    assert verdict(of_class + 0.12 * noise) == "merged"
+    assert verdict(of_mode + 0.001 * noise) == "kept"
+
+
+def test_the_theory_line_is_the_bound_where_there_is_one() -> None:
+    engine = Engine(State().with_({"positive": "all", "negative": "all"}))
+    classes = np.repeat([0, 1], 16)
+    n = len(classes)
+    for level, share in zip(engine.theory["levels"], engine.theory["lines"]["all"], strict=True):
+        transition = symmetric(2, 1 - level)
+        keep = transition[classes]
+        # Total collapse: every triplet of a labelling costs the margin.
+        same = keep @ keep.T
+        triplets = (
+            sum(
+                float(same[i, j] - (keep[i] * keep[j] * keep[k]).sum())
+                for i in (0, n - 1)
+                for j in range(n)
+                for k in range(n)
+                if len({i, j, k}) == 3
+            )
+            * n
+            / 2
+        )
+        assert share == pytest.approx(lower_bound(classes, transition, alpha=1.0) / triplets, rel=1e-9)
+
+
+def test_the_live_expected_loss() -> None:
+    engine = Engine(State().with_({"noise": 0.2, "noise_mode": "resampled"}))
+    assert engine.metrics(0)["expected"] > 0
+    for _ in range(200):
+        engine.advance()
+    # With all (random) positives no embedding is below the best collapsed one (C3).
+    level = engine.theory["levels"].index(0.2)
+    assert engine.metrics(0)["expected"] >= engine.theory["lines"]["all"][level] - 1e-9
+    engine.set({"loss": "npair"})
+    assert engine.theory["levels"] == [] and math.isnan(engine.metrics(0)["expected"])
+
+
+def test_divergence_is_said() -> None:
+    engine = Engine(State().with_({"loss": "contrastive", "lr": 0.1, "negative": "all"}))
+    for trainer in engine.trainers:
+        for p in trainer.parameters:
+            p.data.fill_(math.inf)
+    for _ in range(30):
+        engine.advance()
+    assert engine.diverged == [0, 1]
+    assert engine.metrics(0) == {"verdict": "diverged"}
+
+
+def test_measured_runs_come_from_the_store(tmp_path: Path) -> None:
+    assert Measured(None).near(State()) == {"lines": {}, "maps": {}}
+    store = Store(tmp_path)
+    runs = [
+        c.model_copy(update={"steps": 3, "checkpoints": 1, "save_embeddings": False})
+        for c in STUDIES["noise_sweep"].configs("quick")
+        if c.seed < 2 and c.noise.level in (0.0, 0.2)
+    ]
+    execute(runs, store)
+    found = Measured(tmp_path).near(State())
+    assert set(found["lines"]) == {"random", "easy"}
+    assert [r["noise"] for r in found["lines"]["easy"]] == [0.0, 0.2]
+    row = found["lines"]["easy"][0]
+    assert row["recall_at_1_low"] <= row["recall_at_1"] <= row["recall_at_1_high"] and row["runs"] == 2
+    assert {(c["value"], c["noise"]) for c in found["maps"]["positive"]} == {
+        (p, level) for p in ("random", "easy") for level in (0.0, 0.2)
+    }
+    assert {c["value"] for c in found["maps"]["loss"]} == {"triplet", "margin"}
+    assert Measured(tmp_path).near(State(generator="rings")) == {"lines": {}, "maps": {}}

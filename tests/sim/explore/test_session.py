@@ -1,0 +1,167 @@
+"""A session: mailbox, back-pressure, sleeping tabs, clear notices; the page and the widget carry its messages."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sim.errors import InvalidInput
+from sim.explore.page import FIRST_PORT, free_socket, packed
+from sim.explore.session import Session
+
+
+class Clock:
+    """Time that passes by a millisecond each time somebody looks."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 0.001
+        return self.now
+
+
+def session(query: str = "", **options: Any) -> tuple[Session, Clock, dict[str, Any]]:
+    clock = Clock()
+    own = Session(query, clock=clock, **options)
+    assert own.work() == []
+    own.receive({"type": "hello"})
+    return own, clock, {content["type"]: (content, buffer) for content, buffer in own.work()}
+
+
+def test_a_front_end_is_told_everything() -> None:
+    own, _, told = session("v=1&noise=0.25")
+    assert list(told) == ["hello", "state", "data", "frame"]
+    assert told["state"][0]["state"]["noise"] == 0.25 and told["state"][0]["notice"] == ""
+    data, frame = told["data"], told["frame"]
+    n = data[0]["n"]
+    assert np.frombuffer(data[1], "<f4").shape == (2 * n,)
+    assert np.frombuffer(frame[1], "<f4").shape == (2 * 2 * n,)
+    assert frame[0]["generation"] == data[0]["generation"]
+    json.dumps([c for c, _ in told.values()], allow_nan=False)
+    own.receive({"type": "hello"})  # a second view
+    assert [c["type"] for c, _ in own.work()] == ["hello", "state", "data", "frame"]
+
+
+@pytest.mark.parametrize("query", ["rubbish", "v=9&noise=0.1", "v=1&noise=7"])
+def test_a_bad_shared_state_gives_the_default_and_says_so(query: str) -> None:
+    _, _, told = session(query)
+    assert told["state"][0]["notice"].startswith("The shared state can't be used, so this is the default problem.")
+    assert told["state"][0]["state"]["noise"] == 0.0
+
+
+def test_of_several_changes_the_last_is_done() -> None:
+    own, _, _ = session()
+    generation = own.engine.generation
+    for k, level in enumerate((0.1, 0.2, 0.3)):
+        own.receive({"type": "set", "changes": {"noise": level}, "request": k})
+    out = [c for c, _ in own.work()]
+    assert own.engine.generation == generation + 1 and own.engine.state.noise == 0.3
+    assert next(c for c in out if c["type"] == "frame")["request"] == 2
+    own.receive({"type": "set", "changes": {"noise": 5}, "request": 3})
+    (refused,) = [c for c, _ in own.work() if c["type"] == "state"]
+    assert refused["notice"].startswith("noise: got 5") and refused["state"]["noise"] == 0.3
+
+
+def test_frames_wait_for_acknowledgements_and_training_stops_without_them() -> None:
+    own, clock, _ = session()
+    frames = [c["frame"] for _ in range(60) for c, _ in own.work() if c["type"] == "frame"]
+    assert frames == [2]  # two in flight with the first
+    assert own.training and clock.now < 2
+    clock.now += 3
+    before = own.engine.step_count
+    assert not own.training and own.work() == [] and own.engine.step_count == before
+    own.receive({"type": "ack", "frame": 2})
+    assert own.training
+    seen = 2
+    for _ in range(600):
+        for content, _ in own.work():
+            if content["type"] == "frame":
+                seen = content["frame"]
+                own.receive({"type": "ack", "frame": seen})
+    assert seen > 20 and own.engine.step_count > before
+
+
+def test_a_hidden_tab_and_pause_stop_training() -> None:
+    own, _, _ = session()
+    for stop, go in (
+        ({"type": "visible", "value": False}, {"type": "visible", "value": True}),
+        ({"type": "pause"}, {"type": "play"}),
+    ):
+        own.receive(stop)
+        before = own.engine.step_count
+        for _ in range(20):
+            own.work()
+        assert own.engine.step_count == before
+        own.receive(go)
+        own.work()
+        assert own.engine.step_count > before
+
+
+def test_step_reset_load_and_metrics() -> None:
+    own, _, _ = session()
+    own.receive({"type": "step"})
+    before = own.engine.step_count
+    out = [c for _ in range(5) for c, _ in own.work()]
+    assert [c["type"] for c in out] == ["state", "frame", "metrics"]
+    assert out[-1]["step"] == before and len(out[-1]["sides"]) == 2
+    assert f"--set steps={before}" in out[-1]["cli"][0]
+    own.receive({"type": "reset"})
+    assert own.engine.step_count == 0
+    own.receive({"type": "load", "query": "v=1&loss=margin"})
+    assert own.engine.state.loss == "margin"
+    own.receive({"type": "load", "query": "v=8"})
+    assert own.engine.state.loss == "triplet"
+
+
+@pytest.mark.parametrize("message", [None, 3, {}, {"type": "dance"}, {"type": "set"}, {"type": "ack", "frame": "x"}])
+def test_strange_messages_are_answered(message: object) -> None:
+    own, _, _ = session()
+    own.receive(message)
+    out = [c for c, _ in own.work()]
+    assert any(c["type"] == "notice" and "front end" in c["text"] for c in out)
+
+
+def test_messages_are_packed_for_the_wire() -> None:
+    wire = packed(({"type": "frame", "é": 1}, b"12345678"))
+    (length,) = struct.unpack("<I", wire[:4])
+    assert length % 4 == 0 and json.loads(wire[4 : 4 + length]) == {"type": "frame", "é": 1}
+    assert wire[4 + length :] == b"12345678"
+
+
+def test_a_port_in_use_is_skipped() -> None:
+    first, second = free_socket(None), free_socket(None)
+    assert FIRST_PORT <= first.getsockname()[1] < second.getsockname()[1]
+    assert first.getsockname()[0] == "127.0.0.1"
+    with pytest.raises(InvalidInput, match="port: got .*; allowed: a free port of this machine"):
+        free_socket(first.getsockname()[1])
+    for listening in (first, second):
+        listening.close()
+
+
+def test_the_widget_trains_and_has_a_picture(tmp_path: Path) -> None:
+    pytest.importorskip("anywidget")
+    from sim.explore.widget import Explorer
+
+    sent: list[str] = []
+    own = Explorer(noise=0.2)
+    own.send = lambda content, buffers=None: sent.append(content["type"])
+    own._receive(None, {"type": "hello"}, None)
+    own.advance(5)
+    assert own._thread.is_alive()
+    for _ in range(200):
+        if "metrics" in sent:
+            break
+        own._thread.join(0.02)
+    own.close()
+    assert sent[:4] == ["hello", "state", "data", "frame"] and "metrics" in sent
+    assert not own._thread.is_alive() and own.session.engine.step_count >= 5
+    data, _ = Explorer(geometry="sphere")._repr_mimebundle_()
+    assert data["image/png"].startswith("iVBOR")
+    with pytest.raises(InvalidInput, match="noise"):
+        Explorer(noise=3)
