@@ -597,10 +597,15 @@ def explore(
     preset: Annotated[str, typer.Option("--preset", help="Start with a preset; --preset list shows them.")] = "",
     state: Annotated[str, typer.Option("--state", help="Start with a shared state (the address after #).")] = "",
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
+    animation: Annotated[
+        Path | None, typer.Option("--animation", help="No page: film a run of 1,380 steps to this GIF or WebP file.")
+    ] = None,
     out: Out = DEFAULT_OUT,
 ) -> None:
     """Explore noise levels live: a page on this machine, beside what the theory says and what --out holds."""
+    from sim.explore.engine import Engine
     from sim.explore.page import serve
+    from sim.explore.picture import animate
     from sim.explore.state import PRESETS, State, read
 
     if preset == "list":
@@ -611,6 +616,11 @@ def explore(
     if preset:
         choice("preset", preset, PRESETS)
         chosen = State().with_(PRESETS[preset])
+    if animation is not None:
+        writable_folder(animation.parent, "animation")
+        animate(Engine(chosen), animation)
+        console.print(str(animation), soft_wrap=True)
+        return
     try:
         serve(
             out / "store",

@@ -37,26 +37,29 @@ class Measured:
                 self.rows = final(found)
 
     def near(self, state: State) -> dict[str, Any]:
-        """Stored runs on the state's generator, classes' noise kind.
+        """Stored runs on the state's generator with its kind of noise; drawn as the state's labels are where there are such runs.
 
         Returns
         -------
         dict
-            ``lines``: for each positive policy with the state's loss, noise levels and for each of `METRICS` mean, low, high;
+            ``mode``: how the stored runs' labels are drawn; ``lines``: for each positive policy with the state's loss, noise levels and for each of `METRICS` mean, low, high;
             ``maps``: for each of `AXES` a list of cells (value, noise, runs, and the metrics' means).
         """
-        wanted = (state.generator, state.noise_kind, *(getattr(state, axis) for axis in AXES))
+        wanted = (state.generator, state.noise_kind, state.noise_mode, *(getattr(state, axis) for axis in AXES))
         if wanted not in self._found:
             self._found[wanted] = self._near(state)
         return self._found[wanted]
 
     def _near(self, state: State) -> dict[str, Any]:
         if self.rows.empty:
-            return {"lines": {}, "maps": {}}
+            return {"mode": "", "lines": {}, "maps": {}}
         chosen = self.rows[(self.rows["data.name"] == state.generator) & (self.rows["noise.kind"] == state.noise_kind)]
-        found: dict[str, Any] = {"lines": {}, "maps": {}}
+        found: dict[str, Any] = {"mode": "", "lines": {}, "maps": {}}
         if chosen.empty:
             return found
+        modes = set(chosen["noise.mode"])
+        found["mode"] = state.noise_mode if state.noise_mode in modes else modes.pop()
+        chosen = chosen[chosen["noise.mode"] == found["mode"]]
         present = [m for m in METRICS if m in chosen]
         own = chosen[chosen["loss.name"] == state.loss]
         if not own.empty:

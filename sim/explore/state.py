@@ -225,7 +225,7 @@ def allowed(state: State) -> dict[str, list[str]]:
 
 PRESETS: dict[str, dict[str, Any]] = {
     "clean labels": {},
-    "noise collapses classes": {"noise": 0.3, "noise_mode": "resampled"},
+    "noise collapses classes": {"noise": 0.2, "noise_mode": "resampled"},
     "flipped once": {"noise": 0.3},
     "batch-hard": {"noise": 0.1, "positive": "hard", "negative": "hard"},
     "margin loss on a sphere": {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import threading
 import time
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 
 from sim.errors import InvalidInput
 from sim.explore.page import IDLE, STATIC
+from sim.explore.picture import draw
 from sim.explore.session import Session
 from sim.explore.state import State
 
@@ -94,26 +94,8 @@ class Explorer(anywidget.AnyWidget):
 
     def png(self) -> bytes:
         """The present embeddings as a picture, for where there is no JavaScript."""
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-
         with self._lock:
-            engine = self.session.engine
-            embeddings, sample = engine.embeddings(), engine.problem.train
-            labels, state, steps = engine.labels(), engine.state, engine.step_count
-        figure = Figure(figsize=(3 * (1 + len(embeddings)), 3.2), layout="constrained")
-        axes = figure.subplots(1, 1 + len(embeddings))
-        titles = ["input space", *(f"{p} positives" for p in state.positives)]
-        flipped = labels != sample.classes
-        for axis, x, title in zip(axes, [engine.inputs(), *embeddings], titles, strict=True):
-            axis.scatter(x[:, 0], x[:, 1], c=sample.classes, s=8, cmap="viridis")
-            axis.scatter(x[flipped, 0], x[flipped, 1], facecolors="none", edgecolors="black", s=26, linewidths=0.6)
-            axis.set(title=title, xticks=[], yticks=[], aspect="equal")
-        figure.suptitle(f"{state.loss}, noise {state.noise:g}, step {steps}")
-        FigureCanvasAgg(figure)
-        picture = io.BytesIO()
-        figure.savefig(picture, format="png", dpi=100)
-        return picture.getvalue()
+            return draw(self.session.engine)
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         bundle = super()._repr_mimebundle_(**options)

@@ -178,13 +178,13 @@ function render({ model, el }) {
   const inputView = figure("space", "Input space", "", canvasOf("Input space: points by class (colour) and mode (shape), flipped labels ringed"));
   const embedViews = [0, 1].map((k) => figure("space", "Embedding", "", canvasOf(`Embedding ${k + 1}, live`), badges[k]));
   const spreadView = figure("chart", "Distances over time", "thick: inside a class; thin: between classes", canvasOf("Mean distance inside and between classes over training steps"));
-  const piecesView = figure("chart", "Modes over time", "thick: sub-clusters a class; thin: Recall@1 on modes x their number", canvasOf("Sub-clusters and mode retrieval over training steps"));
+  const piecesView = figure("chart", "Modes over time", "thick: sub-clusters a class; thin: modes x Recall@1", canvasOf("Sub-clusters and mode retrieval over training steps"));
   const theoryView = figure("chart", "Exact theory", "", canvasOf("Expected loss against label noise: best collapsed embedding, and the live one"));
   const metricPick = make("select", { "aria-label": "Measured metric", onchange: () => { measuredMetric = metricPick.value; dirty = true; } },
     ...[["relative_spread", "relative spread"], ["subclusters_linkage", "sub-clusters"], ["recall_at_1", "Recall@1 on modes"]].map(([v, t]) => make("option", { value: v }, t)));
   const axisPick = make("select", { "aria-label": "Other axis of the map", onchange: () => { mapAxis = axisPick.value; dirty = true; } },
     ...["positive", "loss", "negative"].map((v) => make("option", { value: v }, v)));
-  const measuredView = figure("chart", "Measured", "stored runs, 95 % interval; live: large", canvasOf("Stored runs: the chosen metric against label noise"), metricPick);
+  const measuredView = figure("chart", "Measured", "", canvasOf("Stored runs: the chosen metric against label noise"), metricPick);
   const mapView = figure("chart", "Map", "stored runs; click to go there", canvasOf("Map of stored runs over label noise and another field"), axisPick);
   const key = make("p", { className: "key" });
   const stage = make("div", {}, make("div", { className: "row" }, inputView.node, embedViews[0].node, embedViews[1].node), key,
@@ -489,6 +489,7 @@ function render({ model, el }) {
   const NONE = "No stored runs of this problem.\nAfter `collapse reproduce` or a sweep,\nstart the explorer with its --out.";
   function drawMeasured() {
     const lines = data.measured.lines, all = Object.values(lines).flat();
+    measuredView.small.textContent = all.length ? `stored runs (labels ${WORDS[data.measured.mode]}), 95 % interval; live: large` : "";
     if (!all.length) return empty(measuredView.canvas, NONE);
     const high = (r) => r[`${measuredMetric}_high`] ?? r[measuredMetric] ?? 0;
     const liveName = { subclusters_linkage: "subclusters" }[measuredMetric] || measuredMetric;

@@ -12,6 +12,7 @@ from sim import metrics
 from sim.errors import InvalidInput
 from sim.explore.engine import Engine
 from sim.explore.measured import Measured
+from sim.explore.picture import animate, draw
 from sim.explore.state import State
 from sim.noise import symmetric
 from sim.problems import build
@@ -164,8 +165,22 @@ def test_divergence_is_said() -> None:
     assert engine.metrics(0) == {"verdict": "diverged"}
 
 
+def test_pictures_and_animations(tmp_path: Path) -> None:
+    from PIL import Image
+
+    engine = Engine(State().with_({"noise": 0.2, "geometry": "sphere"}))
+    assert draw(engine).startswith(b"\x89PNG")
+    place = tmp_path / "a.gif"
+    animate(engine, place, frames=3, steps=2)
+    with Image.open(place) as film:
+        assert film.n_frames == 3
+    assert engine.step_count == 4
+    with pytest.raises(InvalidInput, match="animation: got .*; allowed: a name that ends with .gif or .webp"):
+        animate(engine, tmp_path / "a.png")
+
+
 def test_measured_runs_come_from_the_store(tmp_path: Path) -> None:
-    assert Measured(None).near(State()) == {"lines": {}, "maps": {}}
+    assert Measured(None).near(State()) == {"mode": "", "lines": {}, "maps": {}}
     store = Store(tmp_path)
     runs = [
         c.model_copy(update={"steps": 3, "checkpoints": 1, "save_embeddings": False})
@@ -174,7 +189,7 @@ def test_measured_runs_come_from_the_store(tmp_path: Path) -> None:
     ]
     execute(runs, store)
     found = Measured(tmp_path).near(State())
-    assert set(found["lines"]) == {"random", "easy"}
+    assert set(found["lines"]) == {"random", "easy"} and found["mode"] == "resampled"
     assert [r["noise"] for r in found["lines"]["easy"]] == [0.0, 0.2]
     row = found["lines"]["easy"][0]
     assert row["recall_at_1_low"] <= row["recall_at_1"] <= row["recall_at_1_high"] and row["runs"] == 2
@@ -182,4 +197,4 @@ def test_measured_runs_come_from_the_store(tmp_path: Path) -> None:
         (p, level) for p in ("random", "easy") for level in (0.0, 0.2)
     }
     assert {c["value"] for c in found["maps"]["loss"]} == {"triplet", "margin"}
-    assert Measured(tmp_path).near(State(generator="rings")) == {"lines": {}, "maps": {}}
+    assert Measured(tmp_path).near(State(generator="rings"))["lines"] == {}
