@@ -298,7 +298,8 @@ def main() -> None:
     rows = [against(case) for case in track(CASES, "peer", console=console, transient=True)]
     show(f"run-steps a second, medians of {TURNS} interleaved turns of {SECONDS} s, {CORES} cores", rows)
     if arguments.csv:
-        pd.DataFrame(rows).to_csv(arguments.csv, index=False)
+        text = pd.DataFrame(rows).to_csv(index=False, float_format="%.4g", lineterminator="\n")
+        arguments.csv.write_text(f"# python benchmarks/training.py --csv {arguments.csv}\n{text}")
 
     eps, uniform = (trainer(CASES[0], positive=p, negative="random") for p in ("easy", "random"))
     torch.set_num_threads(best_threads(eps.step, 256))

@@ -15,13 +15,11 @@ import jinja2
 import pandas as pd
 import yaml
 
-from figures import FIGURES
+from figures import FIGURES, PACKAGES
 from sim.config import RunConfig
-from sim.studies import FACTORS, STUDIES, final, table
+from sim.studies import STUDIES, final, table
 from sim.sweeps.store import Store, flatten
 from sim.verdict import Finding, Interval, in_words
-
-PACKAGES = ("class-collapse", "torch", "numpy", "scipy", "scikit-learn")
 
 
 @dataclass(frozen=True)
@@ -53,12 +51,13 @@ def conclude(name: str, store: Store, profile: str, first_seed: int = 0) -> Outc
     results = store.load(configs)
     last = final(results)
     diverged = results.loc[results["status"] == "diverged", "key"].nunique()
-    return Outcome(name, configs, int(diverged), study.findings(last), table(last, study.metrics))
+    return Outcome(name, configs, int(diverged), study.findings(last), table(last, study.metrics, study.factors))
 
 
 def readable(summary: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     """A table as text: factors, number of runs, ``mean ± half-width`` for each metric."""
-    shown = summary[[c for c in summary.columns if c in FACTORS or c == "runs"]].copy()
+    numbers = {f"{metric}{suffix}" for metric in metrics for suffix in ("", "_low", "_high")}
+    shown = summary[[c for c in summary.columns if c not in numbers]].copy()
     for metric in metrics:
         shown[metric] = [
             str(Interval(mean, low, high, runs))

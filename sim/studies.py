@@ -33,6 +33,8 @@ class Study:
         final rows (one a run, see `final`) -> decided statements.
     metrics : tuple of str
         The columns of its table.
+    factors : tuple of str
+        What tells the rows of its table apart.
     """
 
     title: str
@@ -40,6 +42,7 @@ class Study:
     configs: Callable[[str], list[RunConfig]]
     findings: Callable[[pd.DataFrame], list[Finding]]
     metrics: tuple[str, ...]
+    factors: tuple[str, ...] = FACTORS
 
     def runs(self, profile: str, first_seed: int = 0) -> list[RunConfig]:
         """The study's runs with ``first_seed`` added to every seed."""
@@ -131,6 +134,19 @@ def easy_against(last: pd.DataFrame, metrics: dict[str, str], baseline: str) -> 
     return statements
 
 
+def _k_effect_findings(last: pd.DataFrame) -> list[Finding]:
+    statements: list[Statement] = []
+    for metric, called in {
+        "subclusters_linkage": "the number of sub-clusters a class",
+        "recall_at_1": "Recall@1 on modes",
+    }.items():
+        for k in sorted(last["batch.per_class"].unique()):
+            easy, random = ({"batch.per_class": k, "positive": p} for p in ("easy", "random"))
+            claim = f"{called} is greater with easy than with random positives"
+            statements.append((claim, f"{k} samples a class in the batch", *paired(last, metric, easy, random)))
+    return decide(statements)
+
+
 def falls_with_noise(last: pd.DataFrame, metrics: dict[str, str], positive: str) -> list[Statement]:
     """For each loss and noise level above 0: the metric is greater without noise than at this level.
 
@@ -183,5 +199,31 @@ STUDIES.register("noise_sweep")(
             "recall_at_1",
             "class_recall_at_1",
         ),
+    )
+)
+
+
+STUDIES.register("k_effect")(
+    Study(
+        title="Samples a class in the batch",
+        question=(
+            "Easy positives choose among the K - 1 other samples of the anchor's label in the batch: with K = 2 there is nothing to choose from. "
+            "How many does it take (triplet loss, 20 % of the labels wrong, drawn afresh at every step)?"
+        ),
+        configs=lambda profile: spec.load("k_effect"),
+        findings=_k_effect_findings,
+        metrics=("within_mean", "relative_spread", "subclusters_linkage", "recall_at_1"),
+        factors=("batch.per_class", "positive"),
+    )
+)
+
+STUDIES.register("training")(
+    Study(
+        title="Embeddings across training",
+        question="How do the modes of a class come together, or stay apart, as training goes on under label noise? Single runs, to be looked at.",
+        configs=lambda profile: spec.load("training"),
+        findings=lambda last: [],
+        metrics=("within_mean", "relative_spread", "subclusters_linkage", "recall_at_1"),
+        factors=("positive", "steps"),
     )
 )

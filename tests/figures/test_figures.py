@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 import pytest
+import torch
 
-from figures import FIGURES, Source, render
+import figures
+from figures import FIGURES, Source, render, schematic, throughput, zero_loss
 from figures.report import conclude, readable, write_report
 from figures.spread_and_subclusters import draw_metrics
 from sim.studies import STUDIES, final, table
@@ -73,7 +76,25 @@ def test_files_are_vector_text_and_say_where_they_come_from(
     data = pdf.read_bytes()
     assert b"/FontFile2" in data or b"/Type0" in data
     assert FIGURES[name].title.encode() in data
-    assert b"profile quick" in png.read_bytes()[:2000]
+    assert b"--profile quick" in png.read_bytes()[:3000]
+
+
+def test_the_manifest_tells_and_the_same_runs_give_the_same_bytes(
+    source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("figures.source", lambda *_: source)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    first = [p.read_bytes() for p in render("embeddings", source.store, "quick", tmp_path / "a")]
+    assert [p.read_bytes() for p in render("embeddings", source.store, "quick", tmp_path / "b")] == first
+    render("generators", source.store, "quick", tmp_path / "a")
+    manifest = json.loads((tmp_path / "a" / "manifest.json").read_text())
+    assert list(manifest) == ["embeddings", "generators"]
+    entry = manifest["embeddings"]
+    assert entry["command"] == "collapse figures embeddings --profile quick --seed 0"
+    assert (entry["runs"], entry["seeds"], entry["date"]) == (24, [0, 1, 2], "2023-11-14")
+    assert entry["versions"]["torch"] == torch.__version__
+    other = figures.provenance("embeddings", "quick", 0, source.configs[:-1])
+    assert other["hash"] != entry["hash"]
 
 
 def test_every_figure_names_a_study_that_exists() -> None:
@@ -129,3 +150,37 @@ def test_report_shows_the_claims_that_were_checked(tmp_path: Path) -> None:
         page = (tmp_path / "report.html").read_text()
         assert expected in page
         assert ("NOT FLIPPED" in page) == ("a &lt; b" in page) == bool(claims)
+
+
+def test_zero_loss_sets_are_those_of_the_claims() -> None:
+    """C2: zero iff the classes are farther than the modes by the margin; C6 (modes on points): iff they are a margin apart."""
+    found = zero_loss.computed()
+    u, v = np.meshgrid(zero_loss.MODES_APART, zero_loss.CLASSES_APART)
+    np.testing.assert_array_equal(found["all"] <= 1e-12, v >= u + 1 - 1e-9)
+    np.testing.assert_array_equal(found["easy"] <= 1e-12, v >= 1 - 1e-9)
+
+
+def test_the_schematic_shows_the_nearest_of_the_label() -> None:
+    scene = schematic.computed()
+    mates = [i for i in range(len(scene.x)) if i != scene.anchor and scene.labels[i] == scene.labels[scene.anchor]]
+    near = min(mates, key=lambda i: float(np.linalg.norm(scene.x[i] - scene.x[scene.anchor])))
+    assert near == scene.easy
+    # The gradient of distances and hinges leaves the batch's mean where it is.
+    for push in scene.pushes.values():
+        np.testing.assert_allclose(push.sum(0), 0, atol=1e-12)
+    assert schematic._towards_the_class(scene, "all") > schematic._towards_the_class(scene, "easy")
+
+
+def test_throughput_is_what_the_benchmark_recorded() -> None:
+    rows = throughput.rows()
+    np.testing.assert_array_less(rows["ratio, least"], rows["ratio"] + 1e-9)
+    figure = FIGURES["throughput"].draw(Source(None, "quick", [], None))
+    widths = sorted(bar.get_width() for bar in figure.axes[0].patches)
+    np.testing.assert_allclose(widths, sorted(rows["ratio"]))
+
+
+def test_runs_of_one_seed_begin_alike() -> None:
+    """What the figure `training` takes for granted: a longer run begins as the shorter one."""
+    configs = {c.positive: c for c in STUDIES["training"].configs("quick") if c.steps == 50}
+    assert set(configs) == {"random", "easy"}
+    assert all(c.optimizer.schedule == "constant" for c in configs.values())
