@@ -227,3 +227,22 @@ STUDIES.register("training")(
         factors=("positive", "steps"),
     )
 )
+
+STUDIES.register("zoo")(
+    Study(
+        title="Every loss, three positives",
+        question=(
+            "The same two classes of four modes, embedded on the sphere with every loss of the toolkit and random, hardest or easy positives (losses on "
+            "class vectors choose none). Which of them keep the modes of a class under label noise?"
+        ),
+        configs=lambda profile: spec.load(f"zoo_{profile}"),
+        findings=lambda last: decide(
+            easy_against(
+                last[last["positive"] != "all"],
+                {"subclusters_linkage": "the number of sub-clusters a class", "recall_at_1": "Recall@1 on modes"},
+                "random",
+            )
+        ),
+        metrics=("within_mean", "relative_spread", "subclusters_linkage", "recall_at_1", "class_recall_at_1"),
+    )
+)
