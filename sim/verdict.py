@@ -13,6 +13,8 @@ from sim.errors import InvalidInput
 
 Verdict = Literal["holds", "fails", "inconclusive"]
 LEVEL = 0.95
+MOST_LISTED = 8
+"""Settings that a sentence names; of more it tells the number."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,7 @@ def in_words(findings: Sequence[Finding]) -> list[str]:
             if len(settings) == len(of_claim):
                 parts.append(f"{word} in all {len(settings)} settings")
             elif settings:
-                parts.append(f"{word} in {len(settings)} of {len(of_claim)} settings ({'; '.join(settings)})")
+                listed = f" ({'; '.join(settings)})" if len(settings) <= MOST_LISTED else ""
+                parts.append(f"{word} in {len(settings)} of {len(of_claim)} settings{listed}")
         sentences.append(f"{claim[0].upper()}{claim[1:]}: {', '.join(parts)}.")
     return sentences
