@@ -537,7 +537,8 @@ def report(
     store = Store(out / "store")
     for name in STUDIES:
         runs = STUDIES[name].runs(profile, integer("seed", seed, 0))
-        missing = len(runs) - len(store.finished(c.key() for c in runs))
+        keys = {c.key() for c in runs}
+        missing = len(keys - store.finished(keys))
         if missing:
             raise InvalidInput(
                 "out",

@@ -11,10 +11,11 @@ import pytest
 from realdata.datasets import pictures
 from realdata.protocol import Protocol, parts, problem
 from sim import noise, problems
-from sim.config import RunConfig
+from sim.config import RunConfig, dotted, parse
 from sim.errors import InvalidInput
 from sim.sweeps.execute import execute
 from sim.sweeps.store import Store
+from sim.training import train
 
 
 def test_coarse_trains_on_coarse_labels(mnist: Path) -> None:
@@ -129,3 +130,16 @@ def test_a_run_trains_on_a_protocol(cub200: Path, tmp_path: Path) -> None:
 def test_bad_parameters_are_named(mnist: Path, params: dict[str, object], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         problems.build("mnist", 0, **{"root": str(mnist), **params})
+
+
+def test_a_data_set_has_its_customary_recalls(sop: Path, cub200: Path) -> None:
+    """Recall at 1, 10, 100, 1,000 for Online Products; beyond the number of samples it means all of them."""
+    assert problem("cub200", str(cub200)).ks == (1, 2, 4, 8)
+    products = problem("sop", str(sop), protocol="zero_shot", size=8)
+    assert products.ks == (1, 10, 100, 1000)
+    config = parse(
+        RunConfig, dotted({"data.name": "sop", "batch": {"classes": 4, "per_class": 3}, "steps": 2, "checkpoints": 1})
+    )
+    row = train([config], [products])[0].rows[-1]
+    assert {"recall_at_1", "recall_at_10", "recall_at_100", "recall_at_1000"} <= set(row)
+    assert row["recall_at_1"] <= row["recall_at_10"] <= row["recall_at_1000"] == 1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -197,7 +198,7 @@ def small_studies(monkeypatch: pytest.MonkeyPatch) -> None:
             chosen = [c for c in study.configs(profile) if c.seed < 2 and c.loss.name == "triplet"]
             return [c.model_copy(update={"steps": 6, "checkpoints": 1}) for c in chosen]
 
-        small.register(name)(Study(study.title, study.question, configs, study.findings, study.metrics))
+        small.register(name)(dataclasses.replace(study, configs=configs))
     for module in ("sim.studies", "sim.cli", "figures", "figures.report"):
         monkeypatch.setattr(f"{module}.STUDIES", small)
 
@@ -213,7 +214,7 @@ def test_reproduce_writes_everything_and_resumes(collapse: Run, tmp_path: Path) 
     assert "http" not in report.replace("http-equiv", "")
     assert "settings" in out
     findings = json.loads((tmp_path / "v.json").read_text())
-    assert {f["study"] for f in findings} == {"noise_sweep", "digits"}
+    assert {f["study"] for f in findings} == {"noise_sweep", "k_effect", "zoo", "digits"}
     for name in ("noise_sweep.csv", "noise_sweep.md", "digits.csv", "digits_findings.csv"):
         assert (tmp_path / "results" / "tables" / name).stat().st_size > 100
     index = tmp_path / "results" / "store" / "index.sqlite"

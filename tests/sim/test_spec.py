@@ -93,7 +93,8 @@ def test_shipped_specifications_are_valid(name: str) -> None:
 def test_every_figure_that_reads_runs_has_its_specification() -> None:
     for study in {FIGURES[name].study for name in FIGURES} - {None}:
         for profile in PROFILES:
-            assert {c.key() for c in STUDIES[study].runs(profile)} == {c.key() for c in spec.load(f"{study}_{profile}")}
+            name = study if study in ("k_effect", "training") else f"{study}_{profile}"
+            assert {c.key() for c in STUDIES[study].runs(profile)} == {c.key() for c in spec.load(name)}
 
 
 def test_the_digits_specification_is_what_bench_runs() -> None:

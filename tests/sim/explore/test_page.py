@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,15 +38,19 @@ ARGUMENTS = [
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
     folder = tmp_path_factory.mktemp("explorer")
     command = [sys.executable, "-m", "sim.cli", "explore", "--no-browser", "--port", "0", "--out", str(folder)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    yield line.split()[1].split("#")[0]
+    yield process
     process.terminate()
     process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def address(server: subprocess.Popen[str]) -> str:
+    assert server.stdout is not None
+    return server.stdout.readline().split()[1].split("#")[0]
 
 
 @pytest.fixture(scope="module")
@@ -203,7 +208,9 @@ def test_presets_refusals_copies_and_export(page, address: str) -> None:
     assert Path(download.value.path()).read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_closed_page_stops_training_and_two_do_not_disturb_each_other(page, browser, address: str) -> None:
+def test_a_closed_page_stops_training_and_two_do_not_disturb_each_other(
+    page, browser, address: str, server: subprocess.Popen[str]
+) -> None:
     opened(page, address)
     other = browser.new_page()
     opened(other, f"{address}#v=1&noise=0.4")
@@ -212,18 +219,11 @@ def test_a_closed_page_stops_training_and_two_do_not_disturb_each_other(page, br
     before = counter(page, "step")
     page.wait_for_function(f"collapseExplorer.step > {before + 50}")
     page.close()
-    server = next(
-        p
-        for p in psutil.process_iter(["cmdline"])
-        if "explore" in (p.info["cmdline"] or []) and "--port" in p.info["cmdline"]
-    )
-    server.cpu_percent()
-    import time
-
     time.sleep(1.0)
-    server.cpu_percent()
+    watched = psutil.Process(server.pid)
+    watched.cpu_percent()
     time.sleep(1.0)
-    assert server.cpu_percent() < 20
+    assert watched.cpu_percent() < 20
 
 
 @pytest.mark.parametrize("size", [(1280, 800), (820, 1180), (390, 844)])
