@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from figures import FIGURES, Entry, Source
-from figures.style import CLASS_COLOURS, DOUBLE_COLUMN, MODE_MARKERS, POSITIVE_NAME
+from figures.style import DOUBLE_COLUMN, POSITIVE_NAME, scatter_modes
 from sim.problems import build
 
 LOSS = "triplet"
@@ -27,11 +27,7 @@ def draw(source: Source) -> Figure:
         sample = build(config.data.name, config.seed, **config.data.params).test
         x = source.store.arrays(config)["embeddings_test"]
         x = x - x.mean(0)
-        for mode in np.unique(sample.modes):
-            rows = sample.modes == mode
-            c = sample.classes[rows][0]
-            k = int(mode - sample.modes[sample.classes == c].min())
-            axis.scatter(*x[rows].T, s=7, c=CLASS_COLOURS[c], marker=MODE_MARKERS[k], linewidths=0, alpha=0.8)
+        scatter_modes(axis, x, sample, s=7)
         reach = 1.08 * np.abs(x).max()
         axis.set(xlim=(-reach, reach), ylim=(-reach, reach), xticks=[], yticks=[], aspect="equal")
         for side in ("top", "right"):

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 
 from figures import FIGURES, Entry, Source
-from figures.style import DOUBLE_COLUMN, POSITIVE_LOOK, POSITIVE_NAME
+from figures.style import DOUBLE_COLUMN, POSITIVE_NAME, line_with_band
 from sim.studies import final, table
 
 METRICS = {
@@ -23,16 +23,8 @@ def draw(source: Source) -> Figure:
     figure, axes = plt.subplots(1, len(METRICS), figsize=(DOUBLE_COLUMN, 2.0))
     for axis, (metric, label) in zip(axes, METRICS.items(), strict=True):
         for positive, rows in summary.groupby("positive"):
-            look = POSITIVE_LOOK[str(positive)]
-            axis.plot(rows["batch.per_class"], rows[metric], label=POSITIVE_NAME.get(str(positive), positive), **look)
-            axis.fill_between(
-                rows["batch.per_class"],
-                rows[f"{metric}_low"],
-                rows[f"{metric}_high"],
-                color=look["color"],
-                alpha=0.2,
-                linewidth=0,
-            )
+            name = POSITIVE_NAME.get(str(positive), positive)
+            line_with_band(axis, rows, "batch.per_class", metric, str(positive), label=name)
         axis.set_xscale("log", base=2)
         axis.xaxis.set_major_locator(FixedLocator(sorted(summary["batch.per_class"].unique())))
         axis.xaxis.set_minor_locator(NullLocator())

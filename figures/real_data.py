@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from figures import FIGURES, Entry, Source
-from figures.style import DOUBLE_COLUMN, POSITIVE_LOOK, POSITIVE_NAME
+from figures.style import DOUBLE_COLUMN, POSITIVE_NAME, line_with_band
 from realdata.recorded import names, rows
 from sim.studies import table
 
@@ -32,31 +32,18 @@ def draw(_: Source) -> Figure:
         sharey="row",
         squeeze=False,
     )
-    for line, name in zip(axes, sets, strict=True):
-        summary = table(rows(name), ["recall_at_1"])
+    for line, data in zip(axes, sets, strict=True):
+        summary = table(rows(data), ["recall_at_1"])
         for axis, (loss, title) in zip(line, LOSSES.items(), strict=True):
             for positive in ("easy", "random"):
                 own = summary[(summary["loss.name"] == loss) & (summary["positive"] == positive)]
-                axis.plot(
-                    own["noise.level"],
-                    own["recall_at_1"],
-                    label=POSITIVE_NAME.get(positive, positive),
-                    markersize=3,
-                    **POSITIVE_LOOK[positive],
-                )
-                axis.fill_between(
-                    own["noise.level"],
-                    own["recall_at_1_low"],
-                    own["recall_at_1_high"],
-                    color=POSITIVE_LOOK[positive]["color"],
-                    alpha=0.25,
-                    linewidth=0,
-                )
+                name = POSITIVE_NAME.get(positive, positive)
+                line_with_band(axis, own, "noise.level", "recall_at_1", positive, label=name, markersize=3)
             if axis in axes[0]:
                 axis.set_title(title)
             if axis in axes[-1]:
                 axis.set_xlabel("label noise")
-        line[0].set_ylabel(f"{SHORT[name]}\nRecall@1")
+        line[0].set_ylabel(f"{SHORT[data]}\nRecall@1")
     axes[0, 0].legend(title="positives")
     return figure
 

@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from figures import FIGURES, Entry, Source
-from figures.style import DOUBLE_COLUMN, POSITIVE_LOOK, POSITIVE_NAME
+from figures.style import DOUBLE_COLUMN, POSITIVE_NAME, line_with_band
 from sim.studies import final, table
 
 
@@ -38,21 +38,8 @@ def draw_metrics(
     for row, loss in zip(axes, losses, strict=True):
         for axis, (metric, label) in zip(row, metrics.items(), strict=True):
             for positive, lines in summary[summary["loss.name"] == loss].groupby("positive"):
-                x = lines["noise.level"]
-                axis.plot(
-                    x,
-                    lines[metric],
-                    label=f"{POSITIVE_NAME.get(positive, positive)} positives",
-                    **POSITIVE_LOOK[positive],
-                )
-                axis.fill_between(
-                    x,
-                    lines[f"{metric}_low"],
-                    lines[f"{metric}_high"],
-                    color=POSITIVE_LOOK[positive]["color"],
-                    alpha=0.2,
-                    linewidth=0,
-                )
+                name = f"{POSITIVE_NAME.get(positive, positive)} positives"
+                line_with_band(axis, lines, "noise.level", metric, positive, label=name)
             if metric in truth:
                 axis.axhline(truth[metric], color="0.4", linewidth=0.8, linestyle=":", zorder=0)
             if metric in log:

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from figures import FIGURES, Entry, Source
-from figures.style import CLASS_COLOURS, DOUBLE_COLUMN, MODE_MARKERS, POSITIVE_NAME
+from figures.style import DOUBLE_COLUMN, POSITIVE_NAME, scatter_modes
 from sim.problems import build
 
 
@@ -24,12 +24,7 @@ def draw(source: Source) -> Figure:
         x = source.store.arrays(config)["embeddings_test"]
         middle = x.mean(0)
         reach = 1.1 * np.abs(x - middle).max()
-        for c in range(sample.t):
-            for k, mode in enumerate(np.unique(sample.modes[sample.classes == c])):
-                own = x[sample.modes == mode] - middle
-                axis.scatter(
-                    own[:, 0], own[:, 1], s=3, color=CLASS_COLOURS[c], marker=MODE_MARKERS[k], linewidths=0, alpha=0.8
-                )
+        scatter_modes(axis, x - middle, sample)
         margin = config.loss.params["alpha"]
         axis.plot([-0.95 * reach, -0.95 * reach + margin], [-0.93 * reach] * 2, color="black", linewidth=1.4)
         axis.set(xlim=(-reach, reach), ylim=(-reach, reach), xticks=[], yticks=[], aspect="equal")

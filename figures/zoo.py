@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from figures import FIGURES, Entry, Source
-from figures.style import DOUBLE_COLUMN, POSITIVE_LOOK, POSITIVE_NAME
+from figures.style import DOUBLE_COLUMN, POSITIVE_NAME, line_with_band
 from sim.studies import final, table
 
 METRICS = {
@@ -30,16 +30,7 @@ def draw(source: Source) -> Figure:
         for row, (metric, label) in enumerate(METRICS.items()):
             axis = axes[3 * (place // ACROSS) + row, place % ACROSS]
             for positive, rows in summary[summary["loss.name"] == loss].groupby("positive"):
-                look = POSITIVE_LOOK[str(positive)]
-                (lines[positive],) = axis.plot(rows["noise.level"], rows[metric], **{**look, "markersize": 3})
-                axis.fill_between(
-                    rows["noise.level"],
-                    rows[f"{metric}_low"],
-                    rows[f"{metric}_high"],
-                    color=look["color"],
-                    alpha=0.2,
-                    linewidth=0,
-                )
+                lines[positive] = line_with_band(axis, rows, "noise.level", metric, str(positive), markersize=3)
             axis.set_ylim(0, {"relative_spread": 1.25, "subclusters_linkage": 4.9, "recall_at_1": 1.05}[metric])
             axis.grid(True)
             if row == 0:

@@ -416,7 +416,10 @@ def finetune(
     run = FineTuner(config, resources)
     place = folder / CHECKPOINT
     if place.exists():
-        run.restore(_load(place, run.device))
+        state = _load(place, run.device)
+        if state.get("config") != config.model_dump_json():
+            raise InvalidInput("out", str(place), "a checkpoint of this configuration; delete it to start again")
+        run.restore(state)
     on_start(config.steps - run.steps)
     due = {round(k * config.steps / config.checkpoints) for k in range(config.checkpoints + 1)}
     result = RunResult(config)
