@@ -44,7 +44,7 @@ Out = Annotated[Path, typer.Option("--out", help="Folder for results; finished r
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda, or cuda:N.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Also write the figures printed to this JSON file.")]
 Profile = Annotated[
-    str, typer.Option("--profile", help="quick (2 minutes) or full (more losses, levels, seeds and steps; about 40).")
+    str, typer.Option("--profile", help="quick (4 minutes) or full (more losses, levels, seeds and steps; about 45).")
 ]
 SeedOption = Annotated[int, typer.Option("--seed", help="First seed.")]
 Seeds = Annotated[int, typer.Option("--seeds", help="Number of seeds.")]
