@@ -151,6 +151,10 @@ class Peer:
         self.optimizer.step()
 
 
+STEPS = 200
+"""Steps of a turn at batch 64; fewer at larger ones."""
+
+
 def rate(step: Callable[[], object], per_call: int, seconds: float = SECONDS) -> float:
     """Run-steps a second over about ``seconds``."""
     calls, started = 0, time.perf_counter()
@@ -161,24 +165,29 @@ def rate(step: Callable[[], object], per_call: int, seconds: float = SECONDS) ->
 
 
 def best_threads(step: Callable[[], object], per_call: int) -> int:
-    """The number of threads that is fastest, judged by a short try of each."""
-    tried = {}
-    for threads in {1, CORES}:
-        torch.set_num_threads(threads)
-        step()
-        tried[threads] = rate(step, per_call, SECONDS / 2)
-    return max(tried, key=lambda k: tried[k])
+    """The number of threads that is fastest, by the medians of three short interleaved tries."""
+    tried: dict[int, list[float]] = {threads: [] for threads in (1, CORES)}
+    step()
+    for _ in range(3):
+        for threads, rates in tried.items():
+            torch.set_num_threads(threads)
+            rates.append(rate(step, per_call, SECONDS / 2))
+    return max(tried, key=lambda k: statistics.median(tried[k]))
 
 
 def against(case: Case) -> dict[str, Any]:
-    """Medians of interleaved turns."""
-    ours, peer = trainer(case), Peer(case)
-    threads = best_threads(ours.step, case.runs), best_threads(peer.step, 1)
+    """Medians of interleaved turns; in each both sides do the same steps of a run from its start, as a step's work changes with training."""
+    threads = best_threads(trainer(case).step, case.runs), best_threads(Peer(case).step, 1)
     rates: tuple[list[float], list[float]] = ([], [])
+    steps = max(3, STEPS * 64**2 // case.batch**2)
     for _ in range(TURNS):
-        for side, (step, per_call) in enumerate(((ours.step, case.runs), (peer.step, 1))):
+        for side, (step, per_call) in enumerate(((trainer(case).step, case.runs), (Peer(case).step, 1))):
             torch.set_num_threads(threads[side])
-            rates[side].append(rate(step, per_call))
+            step()
+            started = time.perf_counter()
+            for _ in range(steps):
+                step()
+            rates[side].append(per_call * steps / (time.perf_counter() - started))
     a, b = (statistics.median(r) for r in rates)
     low, high = (f(x / y for x, y in zip(*rates, strict=True)) for f in (min, max))
     return {
@@ -287,16 +296,16 @@ def show(title: str, rows: list[dict[str, Any]]) -> None:
 
 def main() -> None:
     """Print the tables."""
-    global SECONDS, TURNS
+    global SECONDS, STEPS, TURNS
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="three short turns, no scaling")
     parser.add_argument("--csv", type=Path, help="also write the ratios to this file")
     arguments = parser.parse_args()
     if arguments.quick:
-        SECONDS, TURNS = 0.4, 3
+        SECONDS, STEPS, TURNS = 0.4, 50, 3
     torch.manual_seed(0)
     rows = [against(case) for case in track(CASES, "peer", console=console, transient=True)]
-    show(f"run-steps a second, medians of {TURNS} interleaved turns of {SECONDS} s, {CORES} cores", rows)
+    show(f"run-steps a second, medians of {TURNS} interleaved turns of {STEPS} steps, {CORES} cores", rows)
     if arguments.csv:
         text = pd.DataFrame(rows).to_csv(index=False, float_format="%.4g", lineterminator="\n")
         arguments.csv.write_text(f"# python benchmarks/training.py --csv {arguments.csv}\n{text}")
