@@ -99,6 +99,9 @@ class Session:
         elif kind in ("play", "pause"):
             self.playing = kind == "play"
             self._tell_state()
+            if not self.playing:  # what was trained since the last frame is to be seen too
+                self._sides, self._metrics_owed = [], True
+                self._frame()
         elif kind == "visible":
             self.visible = bool(message.get("value"))
             self._heard = self.clock()

@@ -103,6 +103,17 @@ def test_a_hidden_tab_and_pause_stop_training() -> None:
         assert own.engine.step_count > before
 
 
+def test_a_pause_shows_the_last_step() -> None:
+    own, _, _ = session()
+    for _ in range(7):
+        own.work()
+    own.receive({"type": "pause"})
+    out = [c for _ in range(5) for c, _ in own.work()]
+    frames = [c for c in out if c["type"] == "frame"]
+    assert frames[-1]["step"] == own.engine.step_count
+    assert out[-1]["type"] == "metrics" and out[-1]["step"] == own.engine.step_count
+
+
 def test_step_reset_load_and_metrics() -> None:
     own, _, _ = session()
     own.receive({"type": "step"})
