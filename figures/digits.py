@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import realdata  # noqa: F401  (makes the digits study known)
-from figures import FIGURES, Entry
+from figures import Entry
 from figures.spread_and_subclusters import draw_metrics
+from sim.catalogue import FIGURES
 
 FIGURES.register("digits")(
     Entry(

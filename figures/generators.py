@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from figures import FIGURES, Entry, Source
+from figures import Entry, Source
 from figures.style import CLASS_COLOURS, DOUBLE_COLUMN, MODE_MARKERS
-from sim import generators
+from sim.catalogue import FIGURES, GENERATORS
 
 TITLES = {
     "gaussian_mixture": "Gaussian mixture",
@@ -36,11 +37,17 @@ def _plane(x: np.ndarray) -> np.ndarray:
 
 
 def draw(_: Source) -> Figure:
-    """Colour is the class, shape the mode."""
-    names = generators.names()
+    """All generators there are."""
+    return panels(list(GENERATORS))
+
+
+def panels(names: Sequence[str]) -> Figure:
+    """A panel for each generator: colour is the class, shape the mode."""
+    from sim import generators
+
     figure, axes = plt.subplots(2, (len(names) + 1) // 2, figsize=(DOUBLE_COLUMN, 3.7))
     for axis, name in zip(axes.flat, names, strict=False):
-        dim = DIMENSION.get(name, 2)
+        dim = DIMENSION.get(name, max(2, GENERATORS[name].min_dim))
         options = OPTIONS.get(name, {})
         sample = generators.generate(name, dim=dim, separation=7.0, **options)
         if name == "sphere_vmf":

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import functools
+from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
-import seaborn as sns
-import torch
 from matplotlib.figure import Figure
 
-from figures import FIGURES, Entry, Source
+from figures import Entry, Source
 from figures.style import DOUBLE_COLUMN
-from sim.distances import pairwise
-from sim.noise import symmetric
-from sim.theory import expected_loss
+from sim.catalogue import FIGURES
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ALPHA = 0.5
 PER_MODE = 6
@@ -30,6 +29,13 @@ LOOK = {0.0: "-", 0.1: "--", 0.2: "-.", 0.3: ":"}
 @functools.cache
 def computed() -> pd.DataFrame:
     """``positives``, ``noise``, ``apart`` and ``loss`` (an anchor), the least over the distances between the classes."""
+    import pandas as pd
+    import torch
+
+    from sim.distances import pairwise
+    from sim.noise import symmetric
+    from sim.theory import expected_loss
+
     x = torch.zeros(len(APART), len(CLASSES_APART), 4 * PER_MODE, 2, dtype=torch.float64)
     mode, side = (torch.arange(4 * PER_MODE) // PER_MODE % 2) * 2 - 1, torch.arange(4 * PER_MODE) // (2 * PER_MODE)
     x[..., 0] = ALPHA / 2 * torch.from_numpy(APART)[:, None, None] * mode
@@ -53,6 +59,8 @@ def computed() -> pd.DataFrame:
 
 def draw(_: Source) -> Figure:
     """A panel for all positives, one for easy ones."""
+    import seaborn as sns
+
     figure, axes = plt.subplots(1, 2, figsize=(DOUBLE_COLUMN, 2.4), sharex=True)
     shades = sns.color_palette("viridis", len(NOISE))
     for axis, (positive, title) in zip(axes, (("all", "all positives"), ("easy", "easy positives (EPS)")), strict=True):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import functools
+from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
-import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 
-from figures import FIGURES, Entry, Source
+from figures import Entry, Source
 from figures.style import DOUBLE_COLUMN
-from sim.theory.claims.c7 import SCALES, phase_diagram
+from sim.catalogue import FIGURES
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LEVELS = (0.95, 0.9, 0.8, 0.6)
 CASES = {2: (4, 8, 12), 3: (4, 8)}
@@ -21,11 +23,17 @@ RESTARTS = 12
 @functools.cache
 def computed() -> dict[int, pd.DataFrame]:
     """The diagrams by number of classes, minimised once a process."""
+    from sim.theory.claims.c7 import phase_diagram
+
     return {t: phase_diagram(RESTARTS, t, sizes, LEVELS) for t, sizes in CASES.items()}
 
 
 def draw(_: Source) -> Figure:
     """A panel for each scale and number of classes."""
+    import seaborn as sns
+
+    from sim.theory.claims.c7 import SCALES
+
     panels = [(t, scale) for t in CASES for scale in SCALES]
     figure, axes = plt.subplots(
         1, len(panels), figsize=(DOUBLE_COLUMN, 2.1), width_ratios=[len(CASES[t]) for t, _ in panels]

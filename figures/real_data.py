@@ -5,9 +5,9 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from figures import FIGURES, Entry, Source
+from figures import Entry, Source
 from figures.style import DOUBLE_COLUMN, POSITIVE_NAME, line_with_band
-from realdata.recorded import names, rows
+from sim.catalogue import FIGURES
 from sim.studies import table
 
 LOSSES = {"triplet": "triplet", "margin": "margin", "multi_similarity": "multi-similarity", "npair": "N-pair"}
@@ -23,6 +23,8 @@ SHORT = {
 
 def draw(_: Source) -> Figure:
     """A row for each data set, a column for each loss."""
+    from realdata.recorded import names, rows
+
     sets = names()
     figure, axes = plt.subplots(
         len(sets),

@@ -9,17 +9,20 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
-import pandas as pd
 import yaml
 
-from figures import FIGURES, PACKAGES
+from figures.render import PACKAGES
+from sim.catalogue import FIGURES, STUDIES
 from sim.config import RunConfig
-from sim.studies import STUDIES, final, table
+from sim.studies import final, table
 from sim.sweeps.store import Store, flatten
 from sim.verdict import Finding, Interval, in_words
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,8 @@ def common_fields(configs: Sequence[RunConfig]) -> str:
 
 def write_tables(outcome: Outcome, folder: Path) -> list[Path]:
     """``<study>.csv`` and ``<study>.md`` (the table) and ``<study>_findings.csv`` (statements and verdicts)."""
+    import pandas as pd
+
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{outcome.name}{suffix}" for suffix in (".csv", ".md", "_findings.csv")]
     outcome.table.to_csv(paths[0], index=False)

@@ -11,13 +11,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
-from sklearn.neighbors import NearestNeighbors
 
-import realdata  # noqa: F401  (makes data sets known)
-from figures import FIGURES, Entry, Source
+from figures import Entry, Source
 from figures.style import DOUBLE_COLUMN, POSITIVE_NAME, STYLE
-from realdata.datasets import DATASETS
-from realdata.protocol import pictures_of_test
+from sim.catalogue import DATASETS, FIGURES
 from sim.config import RunConfig
 from sim.errors import InvalidInput
 from sim.problems import build
@@ -41,6 +38,8 @@ def queries(modes: np.ndarray, number: int = QUERIES) -> np.ndarray:
 
 def neighbours(embeddings: np.ndarray, rows: np.ndarray, k: int = NEIGHBOURS) -> np.ndarray:
     """The k nearest other samples of each query, nearest first, shape (queries, k)."""
+    from sklearn.neighbors import NearestNeighbors
+
     k = min(k, len(embeddings) - 1)
     found = NearestNeighbors(n_neighbors=k + 1).fit(embeddings).kneighbors(embeddings[rows], return_distance=False)
     # Where samples coincide the query needn't be its own nearest: leave it out by its index.
@@ -88,6 +87,8 @@ def gallery(configs: Sequence[RunConfig], store: Store) -> Figure:
     InvalidInput
         If the runs aren't of a data set with pictures, or left no embeddings.
     """
+    from realdata.protocol import pictures_of_test
+
     data = configs[0].data
     if data.name not in DATASETS:
         raise InvalidInput("retrieval", data.name, f"a data set with pictures: {DATASETS.names()}")

@@ -7,16 +7,13 @@ from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from figures import FIGURES, Entry, Source
+from figures import Entry, Source
 from figures.style import CLASS_COLOURS, DOUBLE_COLUMN, MODE_MARKERS
-from sim import losses
-from sim.generators import generate
-from sim.samplers.draws import RunDraws
+from sim.catalogue import FIGURES
 
 ALPHA = 1.2
 MISLABELLED = 4
@@ -49,6 +46,12 @@ class Scene:
 @functools.cache
 def computed() -> Scene:
     """Two classes of two modes, five samples each, one label wrong."""
+    import torch
+
+    from sim import losses
+    from sim.generators import generate
+    from sim.samplers.draws import RunDraws
+
     sample = generate("gaussian_mixture", classes=2, modes_per_class=2, samples_per_mode=5, separation=5.0, seed=3)
     labels = sample.classes.copy()
     labels[MISLABELLED] = 1

@@ -5,8 +5,9 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from figures import FIGURES, Entry, Source
+from figures import Entry, Source
 from figures.style import DOUBLE_COLUMN, POSITIVE_NAME, line_with_band
+from sim.catalogue import FIGURES
 from sim.studies import final, table
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from sim.generators import Sample
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sim.generators import Sample
 
 STYLE = Path(__file__).parent / "paper.mplstyle"
 DOUBLE_COLUMN = 6.9

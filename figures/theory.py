@@ -10,14 +10,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from figures import FIGURES, Entry, Source
+from figures import Entry, Source
 from figures.style import DOUBLE_COLUMN, POSITIVE_LOOK
-from sim import noise
-from sim.theory import lower_bound
-from sim.theory.certificates import certify_c7
-from sim.theory.claims.base import agreement, minimisers, two_classes
-from sim.theory.claims.c4 import critical
-from sim.theory.minimise import minimise, within_between
+from sim.catalogue import FIGURES
 
 DIMENSIONS = range(1, 10)
 LEVELS = ("19/20", "9/10", "4/5", "7/10", "3/5")
@@ -26,6 +21,12 @@ LEVELS = ("19/20", "9/10", "4/5", "7/10", "3/5")
 @functools.cache
 def computed() -> dict[str, Any]:
     """Everything that is drawn: minimised once a process."""
+    from sim import noise
+    from sim.theory import lower_bound
+    from sim.theory.certificates import certify_c7
+    from sim.theory.claims.base import minimisers, two_classes
+    from sim.theory.minimise import minimise, within_between
+
     classes, noisy = two_classes(4), noise.symmetric(2, 0.9)
     bound = lower_bound(classes, noisy, alpha=0.5)
     spread = {}
@@ -48,6 +49,9 @@ def computed() -> dict[str, Any]:
 
 def draw(_: Source) -> Figure:
     """Four panels."""
+    from sim.theory.claims.base import agreement
+    from sim.theory.claims.c4 import critical
+
     data = computed()
     figure, axes = plt.subplots(1, 4, figsize=(DOUBLE_COLUMN, 2.0))
     blue, orange = POSITIVE_LOOK["easy"]["color"], POSITIVE_LOOK["random"]["color"]

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from importlib import resources
+from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
-import pandas as pd
 from matplotlib.figure import Figure
 
-from figures import FIGURES, Entry, Source
+from figures import Entry, Source
 from figures.style import DOUBLE_COLUMN
+from sim.catalogue import FIGURES
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def rows() -> pd.DataFrame:
     """One row a case; the file's first line is the command that made it."""
+    import pandas as pd
+
     with (resources.files("figures") / "data" / "throughput.csv").open() as file:
         return pd.read_csv(file, comment="#")
 

@@ -6,8 +6,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from figures import FIGURES, Entry, Source
+from figures import Entry, Source
 from figures.style import DOUBLE_COLUMN, POSITIVE_NAME, scatter_modes
+from sim.catalogue import FIGURES
 from sim.problems import build
 
 

@@ -6,14 +6,11 @@ import functools
 
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 
-from figures import FIGURES, Entry, Source
+from figures import Entry, Source
 from figures.style import CLASS_COLOURS, DOUBLE_COLUMN, MODE_MARKERS
-from sim.distances import pairwise
-from sim.noise import symmetric
-from sim.theory import expected_loss
+from sim.catalogue import FIGURES
 
 PER_MODE = 3
 MODES_APART = np.linspace(0, 3, 61)
@@ -34,6 +31,12 @@ def positions(modes_apart: float, classes_apart: float) -> np.ndarray:
 @functools.cache
 def computed() -> dict[str, np.ndarray]:
     """Expected loss a tuple in margins, (classes apart, modes apart), for all and easy positives, clean labels."""
+    import torch
+
+    from sim.distances import pairwise
+    from sim.noise import symmetric
+    from sim.theory import expected_loss
+
     grid = np.stack([positions(u, v) for v in CLASSES_APART for u in MODES_APART])
     distances = pairwise(torch.from_numpy(grid))
     classes = np.arange(4 * PER_MODE) // (2 * PER_MODE)

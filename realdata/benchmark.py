@@ -8,9 +8,10 @@ from typing import Any
 import pandas as pd
 
 from realdata.tables import METRICS
+from sim.catalogue import STUDIES
 from sim.config import RunConfig
 from sim.errors import integer
-from sim.studies import STUDIES, Study, easy_against, falls_with_noise
+from sim.studies import Study, easy_against, falls_with_noise
 from sim.sweeps import spec
 from sim.sweeps.grid import grid
 from sim.verdict import Finding, decide

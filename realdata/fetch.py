@@ -14,8 +14,9 @@ import numpy as np
 import pooch
 import requests
 
-from realdata.datasets import DATA_VARIABLE, DATASETS, SPLITS, Download, locate
+from realdata.datasets import DATA_VARIABLE, SPLITS, Download, locate
 from realdata.trees import unpacked
+from sim.catalogue import DATASETS
 from sim.errors import InvalidInput
 
 TIMEOUT = 60

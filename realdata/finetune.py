@@ -23,16 +23,15 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from realdata.datasets import DATASETS, SPLITS, locate
-from realdata.features import Backbone, Preprocessing, backbone
+from realdata.backbones import Backbone, Preprocessing, backbone
+from realdata.datasets import SPLITS, locate
 from realdata.pictures import Pictures
 from realdata.protocol import Part, Protocol, parts
 from sim import losses, metrics, noise, optim
+from sim.catalogue import DATASETS, NETS, NOISE_KINDS, OPTIMIZERS
 from sim.config import Batch, Data, Net, Noise, RunConfig
 from sim.errors import InvalidInput, integer, takes
 from sim.generators import Sample
-from sim.nets import NETS
-from sim.optim import OPTIMIZERS
 from sim.samplers import RunDraws
 from sim.samplers.batches import Batches
 from sim.streams import stream
@@ -77,7 +76,7 @@ class FineTune(RunConfig):
     Attributes
     ----------
     backbone : str
-        See `realdata.features.backbone`.
+        See `realdata.backbones.backbone`.
     backbone_lr : float
         The backbone's learning rate; 0 keeps it as it is.
     size : int or None
@@ -111,8 +110,8 @@ class FineTune(RunConfig):
         ):
             if value != allowed:
                 raise InvalidInput(field, value, f"{allowed} in fine-tuning")
-        if noise.KINDS[self.noise.kind].transition is None:
-            known = [k for k in noise.KINDS if noise.KINDS[k].transition is not None]
+        if NOISE_KINDS[self.noise.kind].transition is None:
+            known = [k for k in NOISE_KINDS if NOISE_KINDS[k].transition is not None]
             raise InvalidInput("noise.kind", self.noise.kind, f"one of {', '.join(known)} in fine-tuning")
         return self
 

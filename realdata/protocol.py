@@ -18,12 +18,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from realdata import backbones
 from realdata import features as frozen
-from realdata.datasets import DATASETS, SPLITS, locate
+from realdata.datasets import SPLITS, locate
 from realdata.pictures import Pictures
+from sim.catalogue import DATASETS
 from sim.errors import InvalidInput, choice, integer
 from sim.generators import Sample
-from sim.problems import PROBLEMS, Problem
+from sim.problems import Problem
 from sim.streams import stream
 
 PROTOCOLS = ("coarse", "zero_shot", "merged")
@@ -174,7 +176,7 @@ def problem(
     size : int, optional
         Side of the images, see `realdata.datasets.load`.
     features : str, optional
-        A backbone, see `realdata.features.backbone`: x is its features (n, d) instead of pixels.
+        A backbone, see `realdata.backbones.backbone`: x is its features (n, d) instead of pixels.
 
     Raises
     ------
@@ -218,14 +220,10 @@ def _built(name: str, root: Path, protocol: Protocol, size: int | None, features
         def inputs(split: Pictures, which: str, rows: np.ndarray) -> np.ndarray:
             return split.pixels(None if len(rows) == len(split) else rows, size)
     else:
-        net = frozen.backbone(features)
+        net = backbones.backbone(features)
 
         def inputs(split: Pictures, which: str, rows: np.ndarray) -> np.ndarray:
             found: np.ndarray = frozen.extract(split, f"{name}-{which}", net)[rows]
             return found
 
     return Problem(_sample(train, splits, inputs), _sample(test, splits, inputs), DATASETS[name].ks)
-
-
-for _name in DATASETS:
-    PROBLEMS.register(_name)(functools.partial(problem, _name))

@@ -12,7 +12,8 @@ from importlib import resources
 import pandas as pd
 
 from realdata.tables import METRICS, markdown, wide
-from sim.studies import RECORDED, easy_against
+from sim.catalogue import RECORDED
+from sim.studies import easy_against
 from sim.verdict import decide
 
 TITLES = {

@@ -19,16 +19,18 @@ from rich.console import Console
 from rich.table import Table
 
 from realdata import commands as data_commands
+from sim.catalogue import EXECUTORS, STUDIES
 from sim.config import RunConfig, dotted, parse
 from sim.errors import InvalidInput, choice, integer
+from sim.files import writable_folder
 from sim.progress import progress
-from sim.studies import FACTORS, PROFILES, STUDIES, final, table
+from sim.studies import FACTORS, PROFILES, final, table
 from sim.sweeps import spec
 from sim.sweeps import store as stores
 from sim.sweeps.execute import execute
-from sim.sweeps.executors import EXECUTORS, Resources
+from sim.sweeps.executors import Resources
 from sim.sweeps.grid import grid
-from sim.sweeps.store import Store, writable_folder
+from sim.sweeps.store import Store
 from sim.verdict import Finding, in_words
 
 app = typer.Typer(
@@ -167,7 +169,6 @@ def train(
     json_file: Json = None,
 ) -> None:
     """Train one configuration with one or more seeds and print its collapse metrics."""
-    import realdata  # noqa: F401  (makes real data sets known)
 
     configs = grid(_fields_given(config, set_), {"seed": _check_seeds(seed, seeds)})
     store = Store(out / "store")
@@ -274,7 +275,6 @@ def sweep(
     list_: Annotated[bool, typer.Option("--list", help="List the shipped specifications and leave.")] = False,
 ) -> None:
     """Train every run of a specification that the store doesn't hold yet, and print the table."""
-    import realdata  # noqa: F401  (makes real data sets known)
 
     if list_:
         for name in spec.shipped():
@@ -365,7 +365,8 @@ def figures(
     list_: Annotated[bool, typer.Option("--list", help="List the figures and leave.")] = False,
 ) -> None:
     """Draw figures (PDF and PNG) from the store; runs that are missing are trained first."""
-    from figures import FIGURES, render
+    from figures.render import render
+    from sim.catalogue import FIGURES
 
     if list_:
         for name in FIGURES:
@@ -485,8 +486,8 @@ def verify(
     json_file: Json = None,
 ) -> None:
     """Check the theory's claims and keep the verdicts for the report; exit code 1 if a verdict, or a counter-example's, is not the documented one."""
-    import realdata  # noqa: F401  (makes the digits study known)
-    from sim.theory.claims import CLAIMS, Setting, report
+    from sim.catalogue import CLAIMS
+    from sim.theory.claims import Setting, report
 
     choice("size", size, ("quick", "full"))
     setting = Setting(size, integer("seed", seed, 0), _check_device(device))
@@ -531,7 +532,6 @@ def report(
     json_file: Json = None,
 ) -> None:
     """Write the report from what the store holds; `reproduce` makes what is missing first."""
-    import figures  # noqa: F401  (makes the studies known)
 
     choice("profile", profile, PROFILES)
     store = Store(out / "store")
@@ -557,7 +557,6 @@ def reproduce(
     json_file: Json = None,
 ) -> None:
     """Run every study, draw every figure, and write the report."""
-    import figures  # noqa: F401  (makes the studies known)
 
     choice("profile", profile, PROFILES)
     _check_device(device)
@@ -572,8 +571,9 @@ def reproduce(
 
 def _report(profile: str, seed: int, store: Store, out: Path, json_file: Path | None) -> None:
     """Tables, figures and the report of stored studies, and what they came to in words."""
-    from figures import FIGURES, render
+    from figures.render import render
     from figures.report import conclude, write_report, write_tables
+    from sim.catalogue import FIGURES
 
     outcomes = [conclude(name, store, profile, seed) for name in STUDIES]
     for outcome in outcomes:
@@ -604,10 +604,11 @@ def explore(
     out: Out = DEFAULT_OUT,
 ) -> None:
     """Explore noise levels live: a page on this machine, beside what the theory says and what --out holds."""
+    from sim.catalogue import PRESETS
     from sim.explore.engine import Engine
     from sim.explore.page import serve
     from sim.explore.picture import animate
-    from sim.explore.state import PRESETS, State, read
+    from sim.explore.state import State, read
 
     if preset == "list":
         for name in PRESETS:

@@ -11,17 +11,14 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sim import noise, optim
+from sim import problems
+from sim.catalogue import LOSSES, NEGATIVES, NETS, OPTIMIZERS, SCHEDULES
 from sim.errors import InvalidInput, takes
-from sim.losses import CROSS_ENTROPY, LOSSES, make, weighting
-from sim.nets import NETS
-from sim.problems import PROBLEMS
-from sim.samplers import NEGATIVES
 
 SCHEMA = 1
 """Version of what a run means; a change of the training program that changes results adds one."""
 
-LATER = ("memory", "robust")
+ADDED_LATER = ("memory", "robust")
 """Fields that came after runs had been stored: left at their defaults they don't change a run's name."""
 
 Params = dict[str, Any]
@@ -123,13 +120,13 @@ class RunConfig(_Model):
     def key(self) -> str:
         """The run's name: 16 hexadecimal digits of the hash of its canonical form and `SCHEMA`."""
         form = self.model_dump(mode="json")
-        for name in LATER:
+        for name in ADDED_LATER:
             if getattr(self, name) == type(self).model_fields[name].default:
                 del form[name]
         canonical = json.dumps([SCHEMA, form], sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
-    def shape(self) -> str:
+    def program(self) -> str:
         """What runs of one tensor program must have in common: all but seed, data, noise, margins and rates."""
         form = self.model_dump(mode="json", exclude={"seed": True, "data": True, "noise": {"kind", "level", "params"}})
         for name in LOSSES[self.loss.name].per_run:
@@ -146,18 +143,21 @@ class RunConfig(_Model):
         InvalidInput
             For unknown names, values out of range and combinations that make no sense.
         """
-        PROBLEMS[self.data.name], optim.OPTIMIZERS[self.optimizer.name]
+        # Imported here: who only lists or counts runs doesn't wait for PyTorch.
+        from sim import losses, noise
+        from sim.losses import weighting
+
+        problems.builder(self.data.name), OPTIMIZERS[self.optimizer.name], SCHEDULES[self.optimizer.schedule]
         given = ("keys", "shape", "samples", "dim", "normalize")
         takes("net.params", NETS[self.net.kind], self.net.params, given=given)
-        optim.schedule(self.optimizer.schedule, 0.0)
         noise.check(self.noise.kind, self.noise.level, self.noise.params)
         if not self.evaluate:
             raise InvalidInput("evaluate", self.evaluate, "train, test or both")
-        loss = make(self.loss.name, **self.loss.params, runs=1, classes=2, dim=self.net.dim)
+        loss = losses.make(self.loss.name, **self.loss.params, runs=1, classes=2, dim=self.net.dim)
         loss.check(self.positive, self.negative)
         if self.robust.name != "none":
             robust = weighting.make(self.robust.name, **self.robust.params)
-            fits = [n for n in LOSSES if LOSSES[n].weighable and (not robust.of_classes or n in CROSS_ENTROPY)]
+            fits = [n for n in LOSSES if LOSSES[n].weighable and (not robust.of_classes or LOSSES[n].of_classes)]
             if self.loss.name not in fits:
                 raise InvalidInput("loss.name", self.loss.name, f"with {self.robust.name}: one of {', '.join(fits)}")
         elif self.robust.params:

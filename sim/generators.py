@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from sim.catalogue import GENERATORS
 from sim.errors import InvalidInput, choice, integer, number
-from sim.registry import Registry
 from sim.streams import stream
 
 
@@ -149,14 +149,6 @@ class Generator:
         return [n for n, p in inspect.signature(self.place).parameters.items() if p.kind is p.KEYWORD_ONLY]
 
 
-GENERATORS: Registry[Generator] = Registry("generator")
-
-
-def names() -> list[str]:
-    """The generators' names."""
-    return list(GENERATORS)
-
-
 def generator(*, min_dim: int = 2) -> Callable[[Placing], Callable[..., Sample]]:
     """Decorator: enter a placing function under its name, and turn it into a function with `generate`'s parameters.
 
@@ -165,7 +157,7 @@ def generator(*, min_dim: int = 2) -> Callable[[Placing], Callable[..., Sample]]
 
     def enter(place: Placing) -> Callable[..., Sample]:
         name = place.__name__
-        GENERATORS.register(name)(Generator(place, min_dim))
+        GENERATORS.register(name, module=place.__module__)(Generator(place, min_dim))
 
         @functools.wraps(place)
         def call(**parameters: Any) -> Sample:
@@ -204,7 +196,7 @@ def generate(
     Parameters
     ----------
     name : str
-        A name in `names`.
+        A name in `sim.catalogue.GENERATORS`.
     classes : int
         Number of classes t >= 2.
     modes_per_class : int

@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sim.catalogue import NETS
 from sim.errors import InvalidInput, choice, integer, number
-from sim.registry import Registry
 from sim.streams import stream
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -65,9 +65,6 @@ class Net(nn.Module, abc.ABC):
     @abc.abstractmethod
     def embed(self, x: Tensor, index: Tensor) -> Tensor:
         """Embeddings before normalisation."""
-
-
-NETS: Registry[Callable[..., Net]] = Registry("net.kind")
 
 
 def _initial(keys: Sequence[object], name: str, shape: tuple[int, ...], bound: float) -> nn.Parameter:

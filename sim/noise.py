@@ -16,9 +16,9 @@ from scipy.optimize import brentq
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from sim.catalogue import NOISE_KINDS
 from sim.errors import InvalidInput, integer, number, takes
 from sim.generators import Sample
-from sim.registry import Registry
 from sim.streams import stream
 
 ROW_SUM_TOLERANCE = 1e-8
@@ -115,9 +115,6 @@ class Kind:
         return self.transition or self.probabilities
 
 
-KINDS: Registry[Kind] = Registry("noise.kind")
-
-
 def class_conditional(name: str) -> Callable[[Callable[..., np.ndarray]], Callable[..., np.ndarray]]:
     """Decorator: enter a function (t, level, **options) -> transition matrix as a kind of noise."""
 
@@ -126,7 +123,7 @@ def class_conditional(name: str) -> Callable[[Callable[..., np.ndarray]], Callab
             rows: np.ndarray = matrix(sample.t, level, **options)[sample.classes]
             return rows
 
-        KINDS.register(name)(Kind(probabilities, matrix))
+        NOISE_KINDS.register(name, module=matrix.__module__)(Kind(probabilities, matrix))
         return matrix
 
     return enter
@@ -136,7 +133,7 @@ def sample_dependent(name: str) -> Callable[[Callable[..., np.ndarray]], Callabl
     """Decorator: enter a function (sample, level, **options) -> (n, t) label probabilities as a kind of noise."""
 
     def enter(probabilities: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
-        KINDS.register(name)(Kind(probabilities))
+        NOISE_KINDS.register(name, module=probabilities.__module__)(Kind(probabilities))
         return probabilities
 
     return enter
@@ -223,7 +220,7 @@ def check(kind: str, level: float, options: dict[str, Any]) -> Kind:
         For an unknown kind or option, a missing option, or a level outside [0, 1).
     """
     number("noise", level, "0 <= noise < 1", lambda v: 0 <= v < 1)
-    found = KINDS[kind]
+    found = NOISE_KINDS[kind]
     takes("noise.params", found.options_of, options, given=("t", "sample", "level"))
     return found
 
@@ -234,7 +231,7 @@ def label_probabilities(kind: str, level: float, sample: Sample, **options: Any)
     Parameters
     ----------
     kind : str
-        A name in `KINDS`.
+        A name in `NOISE_KINDS`.
     level : float
         Noise level in [0, 1): probability that a label isn't kept (``symmetric``, ``pair_flip``), weight of the given
         matrix (``matrix``), mean flip probability (``instance``), flip probability in the chosen mode (``one_mode``).
@@ -264,7 +261,7 @@ def transition(kind: str, t: int, level: float, **options: Any) -> np.ndarray:
     """
     matrix = check(kind, level, options).transition
     if matrix is None:
-        have = ", ".join(k for k in KINDS if KINDS[k].transition is not None)
+        have = ", ".join(k for k in NOISE_KINDS if NOISE_KINDS[k].transition is not None)
         raise InvalidInput("noise.kind", kind, f"one of {have}; {kind} noise has label probabilities, but no matrix")
     return matrix(t, level, **options)
 

@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 
 from sim import kernels
-from sim.errors import choice
-from sim.registry import Registry
+from sim.catalogue import OPTIMIZERS, SCHEDULES
 
 
 class Optimizer(abc.ABC):
@@ -63,9 +62,6 @@ class Optimizer(abc.ABC):
     @abc.abstractmethod
     def update(self, i: int, parameter: Tensor, gradient: Tensor, rate: Tensor) -> None:
         """Change parameter number ``i`` in place."""
-
-
-OPTIMIZERS: Registry[type[Optimizer]] = Registry("optimizer.name")
 
 
 def _along_runs(values: Tensor, parameter: Tensor) -> Tensor:
@@ -120,25 +116,24 @@ class Adam(Optimizer):
         parameter.sub_(first.div(scale).mul_(rate / (1 - b1**self.steps)))
 
 
+@SCHEDULES.register("constant")
 def constant(progress: float) -> float:
     """The learning rate stays."""
     return 1.0
 
 
+@SCHEDULES.register("cosine")
 def cosine(progress: float) -> float:
     """Half a cosine from 1 to 0 over the training (Loshchilov & Hutter 2017)."""
     return 0.5 * (1 + math.cos(math.pi * progress))
 
 
+@SCHEDULES.register("step")
 def step(progress: float) -> float:
     """Divided by ten after half and after three quarters of the training."""
     return 0.1 ** ((progress >= 0.5) + (progress >= 0.75))
 
 
-SCHEDULES = {"constant": constant, "cosine": cosine, "step": step}
-
-
 def schedule(name: str, progress: float) -> float:
     """Factor on the learning rate at ``progress`` in [0, 1) of the training."""
-    choice("optimizer.schedule", name, SCHEDULES)
     return SCHEDULES[name](progress)

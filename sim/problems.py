@@ -1,15 +1,17 @@
-"""Problems: what a run is trained and evaluated on, by name. Generators are problems; `realdata` adds its data sets."""
+"""Problems: what a run is trained and evaluated on, by name: every generator is one, and so is every real data set."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sim import generators
+from sim.catalogue import DATASETS, GENERATORS
 from sim.errors import InvalidInput, choice, takes
-from sim.generators import Sample
-from sim.registry import Registry
+
+if TYPE_CHECKING:
+    from sim.generators import Sample
 
 
 @dataclass(frozen=True)
@@ -34,22 +36,40 @@ class Problem:
         return self.train if split == "train" else self.test
 
 
-PROBLEMS: Registry[Callable[..., Problem]] = Registry("data.name")
-"""name -> function (seed=..., **params) -> Problem."""
+def names() -> list[str]:
+    """The names of all problems: generators, then data sets.
+
+    Examples
+    --------
+    >>> "rings" in names() and "digits" in names()
+    True
+    """
+    return [*GENERATORS, *(name for name in DATASETS if name not in GENERATORS)]
 
 
-def _generated(name: str) -> Callable[..., Problem]:
-    def build(*, seed: int, **params: Any) -> Problem:
-        if "split" in params:
-            raise InvalidInput("data.params.split", params["split"], "nothing: a problem holds both splits")
-        train, test = (generators.generate(name, seed=seed, split=split, **params) for split in ("train", "test"))
-        return Problem(train, test)
+def builder(name: str) -> Callable[..., Problem]:
+    """A function (seed=..., **params) -> Problem.
 
-    return build
+    Raises
+    ------
+    InvalidInput
+        For an unknown problem.
+    """
+    if name in GENERATORS:
+        return functools.partial(_generated, name)
+    if name in DATASETS:
+        return DATASETS[name].problem(name)
+    raise InvalidInput("data.name", name, "one of " + ", ".join(names()))
 
 
-for _name in generators.names():
-    PROBLEMS.register(_name)(_generated(_name))
+def _generated(name: str, /, *, seed: int, **params: Any) -> Problem:
+    # Imported here, as `sim.config` is to be light.
+    from sim.generators import generate
+
+    if "split" in params:
+        raise InvalidInput("data.params.split", params["split"], "nothing: a problem holds both splits")
+    train, test = (generate(name, seed=seed, split=split, **params) for split in ("train", "test"))
+    return Problem(train, test)
 
 
 def build(name: str, seed: int, /, **params: Any) -> Problem:
@@ -58,7 +78,7 @@ def build(name: str, seed: int, /, **params: Any) -> Problem:
     Parameters
     ----------
     name : str
-        A name in `PROBLEMS`.
+        A generator (`sim.generators`) or a data set (`realdata.datasets`).
     seed : int
         The run's seed; synthetic problems are drawn from it unless ``params`` has a ``seed`` of its own.
     **params
@@ -68,8 +88,14 @@ def build(name: str, seed: int, /, **params: Any) -> Problem:
     ------
     InvalidInput
         For an unknown problem or parameter, or a value out of range.
+
+    Examples
+    --------
+    >>> problem = build("rings", 0, classes=3, modes_per_class=2, samples_per_mode=10)
+    >>> problem.train.x.shape, problem.train.t
+    ((60, 2), 3)
     """
-    found = PROBLEMS[name]
-    if name not in generators.names():
+    found = builder(name)
+    if name not in GENERATORS:
         takes("data.params", found, params, given=("seed",))
     return found(**{"seed": seed, **params})

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import pandas as pd
-
+from sim.catalogue import STUDIES
 from sim.config import RunConfig
-from sim.registry import Registry
 from sim.sweeps import spec
 from sim.verdict import Finding, Statement, decide, interval
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PROFILES = ("quick", "full")
 
@@ -49,12 +51,6 @@ class Study:
         return [c.model_copy(update={"seed": c.seed + first_seed}) for c in self.configs(profile)]
 
 
-STUDIES: Registry[Study] = Registry("study")
-
-RECORDED: Registry[Callable[[], pd.DataFrame]] = Registry("recorded results")
-"""Results that came with the code because they need data which doesn't: name -> final rows, one a run."""
-
-
 def final(results: pd.DataFrame, split: str = "test") -> pd.DataFrame:
     """The last checkpoint of every run that finished, on one split."""
     done = results[(results["status"] == "done") & (results["split"] == split)]
@@ -76,6 +72,8 @@ def table(last: pd.DataFrame, metrics: Sequence[str], factors: Sequence[str] = F
         A row for each combination of the factors: the factors, ``runs``, and ``<metric>``, ``<metric>_low``,
         ``<metric>_high``.
     """
+    import pandas as pd
+
     rows = []
     for values, group in last.groupby(list(factors), sort=True, dropna=False):
         row = {**dict(zip(factors, values, strict=True)), "runs": len(group)}
@@ -103,6 +101,8 @@ def paired(
     (list, list)
         One value a seed that both have.
     """
+    import pandas as pd
+
     sides = []
     for setting in (a, b):
         mask = pd.Series(True, index=last.index)

@@ -15,12 +15,11 @@ import torch
 from torch import Tensor
 
 from sim import losses, metrics, noise, optim
+from sim.catalogue import NETS, OPTIMIZERS
 from sim.config import RunConfig
 from sim.errors import InvalidInput
 from sim.generators import Sample
 from sim.losses import weighting
-from sim.nets import NETS
-from sim.optim import OPTIMIZERS
 from sim.problems import Problem
 from sim.samplers import Memory, RunDraws
 from sim.samplers.batches import Batches
@@ -92,7 +91,7 @@ class Trainer:
     Parameters
     ----------
     configs : sequence of R RunConfig
-        Of one `RunConfig.shape`.
+        Of one `RunConfig.program`.
     problems : sequence of R Problem
         Of equal sizes; runs may share one.
     device : str or torch.device
@@ -106,8 +105,8 @@ class Trainer:
     def __init__(
         self, configs: Sequence[RunConfig], problems: Sequence[Problem], device: str | torch.device = "cpu"
     ) -> None:
-        if not configs or len({c.shape() for c in configs}) != 1:
-            raise InvalidInput("configs", len(configs), "one or more runs of one shape (see RunConfig.shape)")
+        if not configs or len({c.program() for c in configs}) != 1:
+            raise InvalidInput("configs", len(configs), "one or more runs of one shape (see RunConfig.program)")
         self.device = torch.device(device)
         self.dtype = getattr(torch, configs[0].dtype)
         first = configs[0]

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats
 
 from sim.errors import InvalidInput
 
@@ -53,6 +52,8 @@ def interval(values: Sequence[float] | np.ndarray, level: float = LEVEL) -> Inte
     level : float
         Confidence level in (0, 1).
     """
+    from scipy import stats
+
     x = np.asarray(values, dtype=np.float64)
     x = x[~np.isnan(x)]
     if not len(x):
@@ -127,6 +128,8 @@ def decide(statements: Sequence[Statement]) -> list[Finding]:
 
 
 def _p_value(difference: Interval) -> float:
+    from scipy import stats
+
     if difference.n < 2:
         return 1.0
     if difference.half_width == 0:

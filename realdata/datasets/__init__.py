@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
+import functools
 import os
-import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from realdata.pictures import Pictures
+from sim.catalogue import DATASETS
 from sim.errors import InvalidInput, choice
 from sim.generators import Sample
-from sim.registry import Registry
+from sim.problems import Problem
 
 SPLITS = ("train", "test")
 
@@ -61,8 +61,11 @@ class DataSet:
     bundled: bool = False
     ks: tuple[int, ...] = (1, 2, 4, 8)
 
+    def problem(self, name: str) -> Callable[..., Problem]:
+        """What makes a problem of the data set that is registered under ``name``, see `realdata.protocol.problem`."""
+        from realdata import protocol
 
-DATASETS: Registry[DataSet] = Registry("dataset")
+        return functools.partial(protocol.problem, name)
 
 
 def absent(name: str, root: Path, what: str) -> InvalidInput:
@@ -156,7 +159,3 @@ def halves(fine: np.ndarray, split: str) -> np.ndarray:
         raise InvalidInput("root", "one fine class", "two or more, to be halved into training and test classes")
     first = np.isin(fine, labels[: len(labels) // 2])
     return np.flatnonzero(first if split == "train" else ~first)
-
-
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from scipy.io import loadmat
 
-from realdata.datasets import DATASETS, DataSet, Download, absent, halves
+from realdata.datasets import DataSet, Download, absent, halves
 from realdata.pictures import FilePictures, codes
 from realdata.trees import Shelf, Tree, refusal
+from sim.catalogue import DATASETS
 
 SIZE = 64
 TOGETHER = "cars_annos.mat"

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from realdata.datasets import DATASETS, DataSet, Download, absent, halves
+from realdata.datasets import DataSet, Download, absent, halves
 from realdata.pictures import FilePictures, codes
 from realdata.trees import Shelf, Tree
+from sim.catalogue import DATASETS
 
 SIZE = 64
 

@@ -8,8 +8,9 @@ import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from realdata.datasets import DATASETS, DataSet
+from realdata.datasets import DataSet
 from realdata.pictures import ArrayPictures
+from sim.catalogue import DATASETS
 
 TEST_SHARE = 0.4
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from realdata.datasets import DATASETS, SPLITS, DataSet, absent, halves
+from realdata.datasets import SPLITS, DataSet, absent, halves
 from realdata.pictures import FilePictures, codes
 from realdata.trees import Folder
+from sim.catalogue import DATASETS
 
 SIZE = 64
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from realdata import idx
-from realdata.datasets import DATASETS, DataSet
+from realdata.datasets import DataSet
 from realdata.pictures import ArrayPictures
+from sim.catalogue import DATASETS
 
 COARSE = (0, 1) * 5
 

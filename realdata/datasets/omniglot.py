@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from realdata.datasets import DATASETS, DataSet, Download, absent
+from realdata.datasets import DataSet, Download, absent
 from realdata.pictures import FilePictures, codes
 from realdata.trees import Shelf, refusal
+from sim.catalogue import DATASETS
 
 FOLDERS = {"train": "images_background", "test": "images_evaluation"}
 FIRST_TEST_CHARACTER = 964

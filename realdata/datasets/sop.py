@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from realdata.datasets import DATASETS, DataSet, Download, absent
+from realdata.datasets import DataSet, Download, absent
 from realdata.pictures import FilePictures
 from realdata.trees import Shelf
+from sim.catalogue import DATASETS
 
 LISTS = {"train": "Ebay_train.txt", "test": "Ebay_test.txt"}
 HEADER = "image_id class_id super_class_id path"

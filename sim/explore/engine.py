@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from sim import distances, metrics, noise
+from sim.catalogue import NOISE_KINDS
 from sim.errors import InvalidInput
 from sim.explore.state import State
 from sim.metrics.base import prepare
@@ -174,7 +175,7 @@ class Engine:
         """Expected losses of the best collapsed embedding over noise levels, as shares of total collapse's."""
         s = self.state
         self._batch_classes = np.repeat(np.arange(s.classes), min(s.per_class, BATCH_OF_THEORY))
-        known = s.loss in EXPECTED and noise.KINDS[s.noise_kind].transition is not None
+        known = s.loss in EXPECTED and NOISE_KINDS[s.noise_kind].transition is not None
         positives = sorted({self._as_expected(p) for p in s.positives})
         lines = {p: _line(s.loss, s.noise_kind, s.classes, len(self._batch_classes), p) for p in positives if known}
         self.theory: dict[str, Any] = {"levels": list(LEVELS) if known else [], "lines": lines}

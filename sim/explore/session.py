@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from sim.catalogue import PRESETS
 from sim.errors import InvalidInput
 from sim.explore.engine import CLASS, TOTAL, Engine
 from sim.explore.measured import Measured
-from sim.explore.state import PRESETS, State, allowed, choices, read
+from sim.explore.state import State, allowed, choices, read
 
 FRAMES = 30
 """Frames a second at most."""
@@ -71,7 +72,7 @@ class Session:
         self._say(
             "hello",
             choices=choices(),
-            presets=PRESETS,
+            presets={name: PRESETS[name] for name in PRESETS},
             defaults=State().model_dump(),
             thresholds={"total": TOTAL, "class": CLASS},
             window=self.window,

@@ -11,12 +11,11 @@ from urllib.parse import parse_qsl, urlencode
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
-from sim import generators, noise
+from sim.catalogue import GENERATORS, LOSSES, NEGATIVES, NOISE_KINDS, POSITIVES
 from sim.config import RunConfig, dotted, parse
 from sim.errors import InvalidInput
-from sim.losses import LOSSES, make, parameters_of
+from sim.losses import make, parameters_of
 from sim.losses.base import ProxyLoss
-from sim.samplers import NEGATIVES, POSITIVES
 
 VERSION = 1
 """Of shared states: one that says another number isn't read."""
@@ -189,12 +188,12 @@ def read(query: str) -> State:
 def choices() -> dict[str, list[str]]:
     """What the lists of the controls offer."""
     kinds = []
-    for kind in noise.KINDS:
-        parameters = inspect.signature(noise.KINDS[kind].options_of).parameters.values()
+    for kind in NOISE_KINDS:
+        parameters = inspect.signature(NOISE_KINDS[kind].options_of).parameters.values()
         if not any(p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in parameters):
             kinds.append(kind)
     return {
-        "generator": [name for name in generators.names() if generators.GENERATORS[name].min_dim <= 2],
+        "generator": [name for name in GENERATORS if GENERATORS[name].min_dim <= 2],
         "noise_kind": kinds,
         "noise_mode": list(get_args(State.model_fields["noise_mode"].annotation)),
         "loss": [name for name in LOSSES if name not in LEFT_OUT],
@@ -221,20 +220,3 @@ def allowed(state: State) -> dict[str, list[str]]:
         "negative": [n for n in own["negative"] if all(fits(p, n) for p in state.positives)],
         "margin": ["margin"] if "alpha" in parameters_of(state.loss) else [],
     }
-
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "clean labels": {},
-    "noise collapses classes": {"noise": 0.2, "noise_mode": "resampled"},
-    "flipped once": {"noise": 0.3},
-    "batch-hard": {"noise": 0.1, "positive": "hard", "negative": "hard"},
-    "margin loss on a sphere": {
-        "loss": "margin",
-        "negative": "distance_weighted",
-        "geometry": "sphere",
-        "noise": 0.2,
-        "margin": 0.2,
-    },
-    "three classes in rings": {"generator": "rings", "classes": 3, "noise": 0.2},
-}
-"""Presets: what differs from the default."""

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import pkgutil
 from typing import Any
 
+from sim.catalogue import LOSSES
 from sim.errors import InvalidInput
-from sim.losses.base import LOSSES, Loss, TupleLoss
-from sim.losses.softmax import CrossEntropy
+from sim.losses.base import Loss, TupleLoss
 
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
-
-__all__ = ["CROSS_ENTROPY", "LOSSES", "Loss", "TupleLoss", "make", "parameters_of"]
-
-CROSS_ENTROPY = [name for name in LOSSES if issubclass(LOSSES[name], CrossEntropy)]
-"""The losses of the softmax family."""
+__all__ = ["LOSSES", "Loss", "TupleLoss", "make", "parameters_of"]
 
 GIVEN = ("runs", "classes", "dim", "keys")
 """What the caller knows and the user doesn't write: R, number of labels t, embedding dimension m, run keys."""

@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sim.catalogue import NEGATIVES
 from sim.errors import InvalidInput, choice, integer, number
 from sim.losses.weighting import Weighting
-from sim.registry import Registry
-from sim.samplers import NEGATIVES, Draws, Memory, Tuples, check_pair, select
+from sim.samplers import Draws, Memory, Tuples, check_pair, select
 from sim.streams import stream
 
 REDUCTIONS = ("avg_nonzero", "mean", "sum")
@@ -46,6 +46,9 @@ class Loss(nn.Module, abc.ABC):
 
     weighable = False
     """Whether the loss is a sum over tuples that a `weighting` may weigh."""
+
+    of_classes = False
+    """Whether its tuples are (sample, class) pairs: the softmax family."""
 
     reduction: str = "mean"
     weighting: Weighting | None = None
@@ -291,9 +294,6 @@ class ProxyLoss(Loss):
     @abc.abstractmethod
     def of_proxies(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Loss of each run, shape (R,)."""
-
-
-LOSSES: Registry[type[Loss]] = Registry("loss")
 
 
 def per_run(field: str, value: float | Tensor, above: float = -torch.inf) -> Tensor:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sim.catalogue import LOSSES
 from sim.errors import choice
-from sim.losses.base import LOSSES, TupleLoss
+from sim.losses.base import TupleLoss
 from sim.samplers import Tuples
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from sim.losses.base import LOSSES, TupleLoss, masked_logsumexp
+from sim.catalogue import LOSSES
+from sim.losses.base import TupleLoss, masked_logsumexp
 from sim.samplers import Tuples
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from sim.catalogue import LOSSES
 from sim.errors import InvalidInput, choice
-from sim.losses.base import LOSSES, TupleLoss, expand, per_run, reduce
+from sim.losses.base import TupleLoss, expand, per_run, reduce
 from sim.samplers import Tuples
 
 LEARN = ("none", "global", "class")

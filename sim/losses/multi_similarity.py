@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sim.losses.base import LOSSES, SimilarityLoss, masked_logsumexp, per_run
+from sim.catalogue import LOSSES
+from sim.losses.base import SimilarityLoss, masked_logsumexp, per_run
 from sim.samplers import Tuples
 
 

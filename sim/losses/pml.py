@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sim.catalogue import LOSSES
 from sim.errors import InvalidInput
-from sim.losses.base import LOSSES, Loss
+from sim.losses.base import Loss
 from sim.samplers import Draws, Memory, as_draws, check_pair
 from sim.streams import stream
 

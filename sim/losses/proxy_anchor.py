@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sim.losses.base import LOSSES, ProxyLoss, masked_logsumexp, per_run
+from sim.catalogue import LOSSES
+from sim.losses.base import ProxyLoss, masked_logsumexp, per_run
 
 
 @LOSSES.register("proxy_anchor")

@@ -8,15 +8,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sim.catalogue import LOSSES
 from sim.distances import pairwise
 from sim.errors import number
-from sim.losses.base import LOSSES, ProxyLoss, per_run
+from sim.losses.base import ProxyLoss, per_run
 
 
 class CrossEntropy(ProxyLoss):
     """Base of the softmax family: mean over the batch of - log softmax(logits)_y; its tuples are (sample, class) pairs."""
 
-    weighable = True
+    weighable = of_classes = True
 
     def cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
         """(R, B, t), (R, B) -> (R,)."""

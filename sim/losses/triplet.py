@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sim.catalogue import LOSSES
 from sim.errors import choice
-from sim.losses.base import LOSSES, TupleLoss, reduce
+from sim.losses.base import TupleLoss, reduce
 from sim.samplers import Tuples, active_counts
 
 

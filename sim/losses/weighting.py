@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sim.catalogue import WEIGHTINGS
 from sim.errors import InvalidInput, number, takes
-from sim.registry import Registry
 
 
 class Weighting(abc.ABC):
@@ -45,9 +45,6 @@ class Weighting(abc.ABC):
         -------
         Tensor, shape (R, ...), dtype of ``terms``
         """
-
-
-WEIGHTINGS: Registry[type[Weighting]] = Registry("robust.name")
 
 
 def make(name: str, **params: Any) -> Weighting:

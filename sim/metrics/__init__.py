@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import torch
 
+from sim.catalogue import METRICS
 from sim.errors import InvalidInput
 
-from .base import DEFAULT, METRICS, Array, Metric, Options, prepare
+from .base import DEFAULT, Array, Metric, Options, prepare
 from .neural_collapse import cdnv, nc1, nc2, ncc_accuracy
 from .retrieval import class_recall_at_1, map_at_r, r_precision, recall_at_k
 from .spectrum import effective_rank, participation_ratio, rho

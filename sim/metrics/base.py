@@ -12,8 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from sim.catalogue import METRICS
 from sim.errors import InvalidInput
-from sim.registry import Registry
 
 Array = Tensor | npt.NDArray[Any]
 T = TypeVar("T")
@@ -127,9 +127,6 @@ class Entry:
     heavy: bool
 
 
-METRICS: Registry[Entry] = Registry("metric")
-
-
 def metric(
     *, heavy: bool = False, columns: Callable[[Options], Sequence[str]] | None = None
 ) -> Callable[[Callable[[Runs], Tensor]], Metric]:
@@ -156,7 +153,7 @@ def metric(
 
         public.__name__ = public.__qualname__ = name
         public.__module__, public.__doc__ = compute.__module__, compute.__doc__
-        METRICS.register(name)(Entry(compute, columns or (lambda options: (name,)), heavy))
+        METRICS.register(name, module=compute.__module__)(Entry(compute, columns or (lambda options: (name,)), heavy))
         return public
 
     return register

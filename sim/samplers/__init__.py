@@ -6,11 +6,10 @@ import torch
 from torch import Tensor
 
 from sim import distances, kernels
+from sim.catalogue import NEGATIVES, POSITIVES
 from sim.errors import InvalidInput
-from sim.samplers import negatives as _negatives  # noqa: F401  (fills the registry)
-from sim.samplers import positives as _positives  # noqa: F401  (fills the registry)
 from sim.samplers.draws import Draws, RunDraws, TorchDraws, as_draws
-from sim.samplers.policies import NEGATIVES, POSITIVES, Batch, Memory, uniform
+from sim.samplers.policies import Batch, Memory, uniform
 from sim.samplers.tuples import Chosen, Tuples, active_counts, gather_tuples
 
 __all__ = [

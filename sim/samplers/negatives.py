@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from sim import kernels
-from sim.samplers.policies import NEGATIVES, Batch, Policy, draw, farthest, nearest
+from sim.catalogue import NEGATIVES
+from sim.samplers.policies import Batch, Policy, draw, farthest, nearest
 from sim.samplers.tuples import Chosen
 
 DISTANCE_FLOOR = 0.5

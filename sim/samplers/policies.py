@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from sim.errors import InvalidInput
-from sim.registry import Registry
 from sim.samplers.draws import Draws
 from sim.samplers.tuples import Chosen
 
@@ -92,40 +91,6 @@ class Policy:
     windowed: bool = False
     random: bool = False
     memory: bool = False
-
-
-class Policies(Registry[Policy]):
-    """Policies by name; a family of them is entered as ``name:X`` and asked for with a number in the place of X."""
-
-    def __init__(self, field: str) -> None:
-        super().__init__(field)
-        self._families: dict[str, tuple[str, Callable[[str, str], Policy]]] = {}
-
-    def family(self, name: str, number: str) -> Callable[[Callable[[str, str], Policy]], Callable[[str, str], Policy]]:
-        """Decorator: enter a function (field, text after the colon) -> policy as ``name:number``."""
-
-        def enter(make: Callable[[str, str], Policy]) -> Callable[[str, str], Policy]:
-            self._families[name] = (number, make)
-            return make
-
-        return enter
-
-    def __getitem__(self, name: str) -> Policy:
-        family, colon, number = str(name).partition(":")
-        if colon and family in self._families:
-            return self._families[family][1](self.field, number)
-        return super().__getitem__(name)
-
-    def __contains__(self, name: object) -> bool:
-        return super().__contains__(name) or str(name).partition(":")[0] in self._families
-
-    def names(self) -> str:
-        """All names, for a message."""
-        return ", ".join([super().names(), *(f"{name}:{number}" for name, (number, _) in self._families.items())])
-
-
-POSITIVES = Policies("positive")
-NEGATIVES = Policies("negative")
 
 
 def nearest(distances: Tensor, mask: Tensor) -> Chosen:

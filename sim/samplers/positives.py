@@ -7,8 +7,9 @@ import math
 import torch
 from torch import Tensor
 
+from sim.catalogue import POSITIVES
 from sim.errors import InvalidInput
-from sim.samplers.policies import POSITIVES, Batch, Policy, draw, farthest, nearest
+from sim.samplers.policies import Batch, Policy, draw, farthest, nearest
 from sim.samplers.tuples import Chosen
 
 

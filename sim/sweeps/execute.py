@@ -1,12 +1,13 @@
-"""From runs to stored results: finished runs are skipped, the others are trained together in groups of equal shape."""
+"""From runs to stored results: finished runs are skipped, the others are trained together in groups of one program."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
 
+from sim.catalogue import EXECUTORS
 from sim.config import RunConfig
-from sim.sweeps.executors import EXECUTORS, Resources
+from sim.sweeps.executors import Resources
 from sim.sweeps.store import Store
 
 MAX_GROUP = 64
@@ -15,11 +16,11 @@ MAX_GROUP = 64
 
 def groups(configs: Sequence[RunConfig], limit: int = MAX_GROUP) -> list[list[RunConfig]]:
     """Split runs into groups that can share a tensor program, at most ``limit`` runs each, in order of appearance."""
-    by_shape: dict[tuple[object, ...], list[RunConfig]] = {}
+    by_program: dict[tuple[object, ...], list[RunConfig]] = {}
     for config in configs:
         sizes = {k: v for k, v in config.data.params.items() if k != "seed"}
-        by_shape.setdefault((config.shape(), config.data.name, repr(sorted(sizes.items()))), []).append(config)
-    return [g[start : start + limit] for g in by_shape.values() for start in range(0, len(g), limit)]
+        by_program.setdefault((config.program(), config.data.name, repr(sorted(sizes.items()))), []).append(config)
+    return [g[start : start + limit] for g in by_program.values() for start in range(0, len(g), limit)]
 
 
 def execute(

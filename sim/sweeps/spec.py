@@ -108,7 +108,7 @@ def _line(node: yaml.Node) -> int:
     return int(node.start_mark.line) + 1
 
 
-def read(text: str, name: str = "spec") -> list[RunConfig]:
+def read(text: str, name: str = "spec", *, check: bool = True) -> list[RunConfig]:
     """The runs of a specification.
 
     Parameters
@@ -117,6 +117,8 @@ def read(text: str, name: str = "spec") -> list[RunConfig]:
         YAML, see the module's documentation.
     name : str
         What to call it in errors.
+    check : bool
+        Whether the runs are to be checked (`RunConfig.check`); who only counts them need not wait for that.
 
     Returns
     -------
@@ -162,7 +164,7 @@ def read(text: str, name: str = "spec") -> list[RunConfig]:
     configs: dict[str, RunConfig] = {}
     for point, together, combination in itertools.product(points, zipped, list(combinations)):
         assigned = {**base, **point, **together, **combination}
-        first = _config(reader, assigned, seeds[0])
+        first = _config(reader, assigned, seeds[0], check)
         for seed in seeds:
             config = first.model_copy(update={"seed": seed})
             configs.setdefault(config.key(), config)
@@ -181,10 +183,11 @@ def _zip(reader: _Reader, node: yaml.Node) -> list[_Point]:
     return [dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)]
 
 
-def _config(reader: _Reader, assigned: Mapping[str, _At], seed: int) -> RunConfig:
+def _config(reader: _Reader, assigned: Mapping[str, _At], seed: int, check: bool) -> RunConfig:
     try:
         values = {name: at.value for name, at in assigned.items()}
-        return parse(RunConfig, dotted({**values, "seed": seed})).check()
+        config = parse(RunConfig, dotted({**values, "seed": seed}))
+        return config.check() if check else config
     except InvalidInput as error:
         line = _culprit(assigned, error.field)
         if line is None:
@@ -215,7 +218,7 @@ def shipped() -> list[str]:
     return sorted(p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml"))
 
 
-def load(place: str | Path) -> list[RunConfig]:
+def load(place: str | Path, *, check: bool = True) -> list[RunConfig]:
     """The runs of a file, or of a shipped specification by its name (see `shipped`).
 
     Raises
@@ -224,11 +227,11 @@ def load(place: str | Path) -> list[RunConfig]:
         If there is neither, or as `read`.
     """
     if str(place) in shipped():
-        return read((resources.files("sim.sweeps") / "specs" / f"{place}.yaml").read_text(), str(place))
+        return read((resources.files("sim.sweeps") / "specs" / f"{place}.yaml").read_text(), str(place), check=check)
     try:
         text = Path(place).read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(
             "spec", str(place), f"a readable YAML file ({error}), or one of {', '.join(shipped())}"
         ) from None
-    return read(text, Path(place).name)
+    return read(text, Path(place).name, check=check)

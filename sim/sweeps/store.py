@@ -11,18 +11,20 @@ import json
 import os
 import re
 import sqlite3
-import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from sim.config import RunConfig
 from sim.errors import InvalidInput
-from sim.training import RunResult
+from sim.files import whole, writable_folder
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from sim.training import RunResult
 
 INDEX = "index.sqlite"
 TABLES = """
@@ -34,24 +36,6 @@ CREATE TABLE IF NOT EXISTS rows (
     PRIMARY KEY (key, step, split)
 );
 """
-
-
-def writable_folder(folder: str | os.PathLike[str], field: str = "out") -> Path:
-    """The folder as a path, made if need be.
-
-    Raises
-    ------
-    InvalidInput
-        If it can't be made or written to.
-    """
-    path = Path(folder)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
-            pass
-    except OSError as error:
-        raise InvalidInput(field, str(folder), f"a folder that can be written ({error.strerror})") from None
-    return path
 
 
 class Store:
@@ -108,16 +92,12 @@ class Store:
         return self.folder / "arrays" / key[:2] / f"{key}.npz"
 
     def _write_arrays(self, key: str, arrays: dict[str, np.ndarray]) -> None:
+        import numpy as np
+
         place = self._array_file(key)
         place.parent.mkdir(parents=True, exist_ok=True)
-        handle, beside = tempfile.mkstemp(dir=place.parent, suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez(file, **arrays)  # type: ignore[arg-type]
-            os.replace(beside, place)
-        except BaseException:
-            Path(beside).unlink(missing_ok=True)
-            raise
+        with whole(place) as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
 
     def arrays(self, config: RunConfig) -> dict[str, np.ndarray]:
         """The arrays of a stored run.
@@ -127,6 +107,8 @@ class Store:
         InvalidInput
             If the run isn't there or keeps none.
         """
+        import numpy as np
+
         place = self._array_file(config.key())
         if not place.exists():
             raise InvalidInput("run", config.key(), "a stored run with save_embeddings = true")
@@ -147,6 +129,8 @@ class Store:
             ``key``, ``status``, ``diverged_at``, the config's fields by dotted name, ``step``, ``split``, and the metrics.
             A run that diverged before its first checkpoint has one row without metrics.
         """
+        import pandas as pd
+
         with closing(self._connect()) as db:
             # One transaction, so that a run that another process adds between the two queries isn't seen by halves.
             db.execute("BEGIN")
@@ -192,6 +176,8 @@ def load(folder: str | os.PathLike[str], query: str | None = None) -> pd.DataFra
     """
     if not (Path(folder) / INDEX).exists():
         raise InvalidInput("out", str(folder), f"a folder with results (it has no {INDEX})")
+    import pandas as pd
+
     table = Store(folder).load()
     if query is None or table.empty:
         return table

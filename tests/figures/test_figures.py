@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib as mpl
@@ -11,11 +13,12 @@ import numpy as np
 import pytest
 import torch
 
-import figures
-from figures import FIGURES, Source, render, schematic, throughput, zero_loss
+from figures import Source, schematic, throughput, zero_loss
+from figures.render import provenance, render
 from figures.report import conclude, readable, write_report
 from figures.spread_and_subclusters import draw_metrics
-from sim.studies import STUDIES, final, table
+from sim.catalogue import FIGURES, STUDIES
+from sim.studies import final, table
 from sim.sweeps.execute import execute
 from sim.sweeps.grid import grid
 from sim.sweeps.store import Store
@@ -93,7 +96,7 @@ def test_the_manifest_tells_and_the_same_runs_give_the_same_bytes(
     assert entry["command"] == "collapse figures embeddings --profile quick --seed 0"
     assert (entry["runs"], entry["seeds"], entry["date"]) == (24, [0, 1, 2], "2023-11-14")
     assert entry["versions"]["torch"] == torch.__version__
-    other = figures.provenance("embeddings", "quick", 0, source.configs[:-1])
+    other = provenance("embeddings", "quick", 0, source.configs[:-1])
     assert other["hash"] != entry["hash"]
 
 
@@ -103,12 +106,8 @@ def test_every_figure_names_a_study_that_exists() -> None:
         assert study is None or study in STUDIES
 
 
-def test_report_shows_computed_verdicts(source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(
-        STUDIES._entries,
-        "noise_sweep",
-        type(STUDIES["noise_sweep"])(**{**vars(STUDIES["noise_sweep"]), "configs": lambda profile: source.configs}),
-    )
+def test_report_shows_computed_verdicts(source: Source, tmp_path: Path, replace: Callable[..., None]) -> None:
+    replace(STUDIES, "noise_sweep", dataclasses.replace(STUDIES["noise_sweep"], configs=lambda profile: source.configs))
     outcome = conclude("noise_sweep", source.store, "quick")
     assert outcome.diverged == 0
     assert len(outcome.findings) == 2 * (1 + 1) + 2 * (2 + 2)

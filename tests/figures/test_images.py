@@ -15,8 +15,10 @@ from matplotlib.figure import Figure
 from matplotlib.testing.compare import compare_images
 from matplotlib.text import Text
 
-from figures import FIGURES, Source
+from figures import Source
+from figures.generators import TITLES, panels
 from figures.style import STYLE
+from sim.catalogue import FIGURES
 
 BASELINES = Path(__file__).parent / "baseline"
 TOLERANCE = 6.0
@@ -47,7 +49,8 @@ def test_the_picture_is_the_baseline(name: str, tmp_path: Path) -> None:
         mpl.use("Agg")
         plt.style.use(STYLE)
         mpl.rcParams["figure.constrained_layout.use"] = False
-        figure = FIGURES[name].draw(Source(None, "quick", [], None))
+        # Of the generators the shipped ones: one from outside must not change the picture that is compared.
+        figure = panels(list(TITLES)) if name == "generators" else FIGURES[name].draw(Source(None, "quick", [], None))
         bare(figure)
         drawn = tmp_path / f"{name}.png"
         figure.savefig(drawn, dpi=60, bbox_inches=None, metadata={"Software": None})

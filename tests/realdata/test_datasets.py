@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from realdata import datasets
-from realdata.datasets import DATA_VARIABLE, DATASETS, load
+from realdata.datasets import DATA_VARIABLE, load
+from sim.catalogue import DATASETS
 from sim.errors import InvalidInput
 
 Pack = Callable[[Path, Path], Path]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +14,11 @@ import torch
 from PIL import Image
 
 from realdata import features
+from realdata.backbones import Backbone, Preprocessing, backbone
 from realdata.datasets import pictures
-from realdata.features import Backbone, Preprocessing, backbone, extract
+from realdata.features import extract
 from realdata.protocol import problem
+from sim.catalogue import BACKBONES
 from sim.errors import InvalidInput
 
 
@@ -129,8 +132,8 @@ def test_runs_that_start_together_extract_once(cub200: Path, net: Backbone) -> N
     assert len(found) == 3 and all((f == found[0]).all() for f in found)
 
 
-def test_a_problem_of_features(cub200: Path, net: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(features.BACKBONES._entries, "mean", lambda: net)
+def test_a_problem_of_features(cub200: Path, net: Backbone, replace: Callable[..., None]) -> None:
+    replace(BACKBONES, "mean", lambda: net)
     built = problem("cub200", str(cub200), protocol="merged", per_super=2, features="mean")
     assert built.train.x.shape == built.test.x.shape == (12, 2)
     greys = np.concatenate([built.train.x[:, 0], built.test.x[:, 0]])

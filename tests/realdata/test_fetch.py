@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import http.server
@@ -9,7 +10,6 @@ import json
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +17,9 @@ import pytest
 from typer.testing import CliRunner
 
 from realdata.commands import app
-from realdata.datasets import DATA_VARIABLE, DATASETS, Download, load
+from realdata.datasets import DATA_VARIABLE, Download, load
 from realdata.fetch import check, fetch
+from sim.catalogue import DATASETS
 from sim.errors import InvalidInput
 
 
@@ -63,7 +64,7 @@ def source(tmp_path: Path) -> Iterator[tuple[Path, str, type[Server]]]:
 
 
 @pytest.fixture
-def serve(source: tuple[Path, str, type[Server]], monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+def serve(source: tuple[Path, str, type[Server]], replace: Callable[..., None]) -> Callable[..., None]:
     """Make files on the server the official source of a data set."""
 
     def offer(name: str, *places: Path) -> None:
@@ -73,7 +74,7 @@ def serve(source: tuple[Path, str, type[Server]], monkeypatch: pytest.MonkeyPatc
         downloads = tuple(
             Download(f"{address}/{p.name}", p.name, "md5:" + hashlib.md5(p.read_bytes()).hexdigest()) for p in places
         )
-        monkeypatch.setitem(DATASETS._entries, name, replace(DATASETS[name], downloads=downloads))
+        replace(DATASETS, name, dataclasses.replace(DATASETS[name], downloads=downloads))
 
     return offer
 

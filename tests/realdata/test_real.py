@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from realdata.datasets import DATA_VARIABLE, DATASETS, locate, pictures
+from realdata.datasets import DATA_VARIABLE, locate, pictures
 from realdata.protocol import Protocol, parts
+from sim.catalogue import DATASETS
 from sim.errors import InvalidInput
 
 

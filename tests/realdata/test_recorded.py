@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from realdata import recorded
-from sim.studies import RECORDED, final
+from sim.catalogue import RECORDED
+from sim.studies import final
 from sim.sweeps import spec, store
 
 ROOT = Path(__file__).parents[2]

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from sim import cli
+from sim.catalogue import STUDIES
 from sim.errors import InvalidInput
-from sim.registry import Registry
-from sim.studies import STUDIES, Study
+from sim.studies import Study
 from sim.sweeps.grid import grid
 
 TINY = [
@@ -74,7 +74,7 @@ def test_train_reads_yaml(collapse: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train", "--set=loss.name=tripet"], "loss: got 'tripet'; allowed: one of softmax, "),
+        (["train", "--set=loss.name=tripet"], "loss: got 'tripet'; allowed: one of contrastive, lifted, "),
         (["train", "--set=positive=nearest"], "positive: got 'nearest'; allowed: one of all, random, easy"),
         (["train", "--set=positive=semihard"], "negative: got 'semihard'; allowed: one of random, easy, hard"),
         (["train", "--set=noise.level=1"], "noise: got 1.0; allowed: 0 <= noise < 1"),
@@ -186,11 +186,8 @@ def test_bench_writes_table_and_words(collapse: Run, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def small_studies(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_studies(replace: Callable[..., None]) -> None:
     """The real studies with runs of six steps and two seeds."""
-    import realdata  # noqa: F401
-
-    small: Registry[Study] = Registry("study")
     for name in STUDIES:
         study = STUDIES[name]
 
@@ -198,9 +195,7 @@ def small_studies(monkeypatch: pytest.MonkeyPatch) -> None:
             chosen = [c for c in study.configs(profile) if c.seed < 2 and c.loss.name == "triplet"]
             return [c.model_copy(update={"steps": 6, "checkpoints": 1}) for c in chosen]
 
-        small.register(name)(dataclasses.replace(study, configs=configs))
-    for module in ("sim.studies", "sim.cli", "figures", "figures.report"):
-        monkeypatch.setattr(f"{module}.STUDIES", small)
+        replace(STUDIES, name, dataclasses.replace(study, configs=configs))
 
 
 @pytest.mark.usefixtures("small_studies")
@@ -208,7 +203,7 @@ def test_reproduce_writes_everything_and_resumes(collapse: Run, tmp_path: Path) 
     code, out, _ = collapse("reproduce", "--json=v.json")
     assert code == 0
     report = (tmp_path / "results" / "report.html").read_text()
-    from figures import FIGURES
+    from sim.catalogue import FIGURES
 
     assert report.count("data:image/png;base64,") == len(list(FIGURES))
     assert "http" not in report.replace("http-equiv", "")
@@ -235,17 +230,18 @@ def test_figures_trains_what_is_missing(collapse: Run, tmp_path: Path) -> None:
     assert "spread_and_subclusters: Spread" in collapse("figures", "--list")[1]
 
 
-def test_verify_prints_writes_and_judges(collapse: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verify_prints_writes_and_judges(collapse: Run, tmp_path: Path, replace: Callable[..., None]) -> None:
     code, out, _ = collapse("verify", "--claims=C2,C6", "--json=c.json")
     assert code == 0
     assert "holds" in out
     written = json.loads((tmp_path / "c.json").read_text())
     assert [r["id"] for r in written] == ["C2", "C6"]
     assert all(r["counter_example"]["flipped"] for r in written)
-    from sim.theory.claims import CLAIMS, Claim
+    from sim.catalogue import CLAIMS
+    from sim.theory.claims import Claim
 
     wrong = Claim(CLAIMS["C2"].title, "fails", CLAIMS["C2"].check)
-    monkeypatch.setitem(CLAIMS._entries, "C2", wrong)
+    replace(CLAIMS, "C2", wrong)
     code, _, err = collapse("verify", "--claims=C2")
     assert code == 1
     assert err == "not as documented: C2\n"

@@ -17,11 +17,12 @@ import numpy as np
 import psutil
 import pytest
 
+from sim.catalogue import EXECUTORS
 from sim.config import RunConfig
 from sim.errors import InvalidInput
 from sim.sweeps import spec, store
 from sim.sweeps.execute import execute, groups
-from sim.sweeps.executors import EXECUTORS, Done, Group, OnSteps, Resources
+from sim.sweeps.executors import Done, Group, OnSteps, Resources
 from sim.sweeps.store import Store
 
 TINY = """\
@@ -147,7 +148,7 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
 
 
 def test_workers_that_keep_dying_end_the_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sim.sweeps.executors._Worker.train", _die)
+    monkeypatch.setattr("sim.sweeps.executors.processes.Worker.train", _die)
     with pytest.raises(InvalidInput, match="workers died 3 times in a row"):
         execute(tiny(1), Store(tmp_path), executor="processes", resources=Resources(workers=1))
 
@@ -155,7 +156,7 @@ def test_workers_that_keep_dying_end_the_sweep(tmp_path: Path, monkeypatch: pyte
 def test_a_dask_cluster_without_workers_ends_the_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from distributed import LocalCluster
 
-    monkeypatch.setattr("sim.sweeps.executors.PATIENCE", 1.0)
+    monkeypatch.setattr("sim.sweeps.executors.dask.PATIENCE", 1.0)
     with LocalCluster(n_workers=0, dashboard_address=None, silence_logs="CRITICAL") as cluster:
         resources = Resources(scheduler=cluster.scheduler_address)
         with pytest.raises(InvalidInput, match="workers that stay alive"):
@@ -174,16 +175,16 @@ def test_bad_resources_are_refused(tmp_path: Path) -> None:
         execute(configs, Store(tmp_path), executor="processes", resources=Resources(workers=0))
 
 
-def test_groups_leave_work_for_every_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_groups_leave_work_for_every_worker(tmp_path: Path) -> None:
     seen: list[int] = []
 
     def count(parts: Sequence[Group], resources: Resources, on_steps: OnSteps) -> Iterator[Done]:
         seen.extend(map(len, parts))
         return iter(())
 
-    monkeypatch.setitem(EXECUTORS._entries, "counting", count)
     configs = tiny(4)
-    execute(configs, Store(tmp_path), executor="counting", resources=Resources(workers=2))
+    with EXECUTORS.replaced("counting", count):
+        execute(configs, Store(tmp_path), executor="counting", resources=Resources(workers=2))
     assert sum(seen) == 40
     assert max(seen) <= 10
     assert max(map(len, groups(configs))) == 20

@@ -9,17 +9,18 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
 from sim import generators
+from sim.catalogue import GENERATORS
 from sim.errors import InvalidInput
-from sim.generators import Sample, generate, names
+from sim.generators import Sample, generate
 
-INTERLEAVED = [n for n in names() if n != "hierarchy"]
+INTERLEAVED = [n for n in GENERATORS if n != "hierarchy"]
 
 
 def dimension(name: str) -> int:
-    return max(generators.GENERATORS[name].min_dim, 2)
+    return max(GENERATORS[name].min_dim, 2)
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", list(GENERATORS))
 @pytest.mark.parametrize("t", [2, 3])
 def test_shapes_labels_and_sizes(name: str, t: int) -> None:
     sample = generate(name, classes=t, modes_per_class=3, samples_per_mode=10, dim=4)
@@ -29,7 +30,7 @@ def test_shapes_labels_and_sizes(name: str, t: int) -> None:
     assert (sample.modes // 3 == sample.classes).all()
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", list(GENERATORS))
 def test_the_seed_decides_everything_and_splits_share_the_layout(name: str) -> None:
     d = dimension(name)
     a, b = (generate(name, dim=d, seed=3, separation=200.0) for _ in range(2))

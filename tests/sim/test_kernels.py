@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from sim import kernels as compiled
+from sim.catalogue import OPTIMIZERS
 from sim.losses import make
-from sim.optim import OPTIMIZERS
 from sim.samplers import RunDraws, select
 from sim.samplers.tuples import Tuples, active_counts
 

@@ -14,12 +14,13 @@ from pytorch_metric_learning.reducers import AvgNonZeroReducer
 from pytorch_metric_learning.regularizers import SparseCentersRegularizer
 from torch import Tensor
 
+from sim.catalogue import LOSSES, NEGATIVES, POSITIVES
 from sim.config import RunConfig, parse
 from sim.errors import InvalidInput
-from sim.losses import LOSSES, make
+from sim.losses import make
 from sim.losses.base import ProxyLoss
 from sim.problems import build
-from sim.samplers import NEGATIVES, POSITIVES, check_pair
+from sim.samplers import check_pair
 from sim.training import train
 
 EUCLIDEAN = LpDistance(normalize_embeddings=False)

@@ -14,9 +14,9 @@ from pytorch_metric_learning import miners as pml_miners
 from pytorch_metric_learning.distances import LpDistance
 from torch import Tensor
 
+from sim.catalogue import NEGATIVES, POSITIVES
 from sim.errors import InvalidInput
 from sim.losses import make
-from sim.samplers import NEGATIVES, POSITIVES
 
 COUNTED = ("contrastive", "margin", "triplet")
 DETERMINISTIC_POSITIVES = [p for p in POSITIVES if not POSITIVES[p].random]

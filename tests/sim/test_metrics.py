@@ -12,8 +12,9 @@ import torch
 from hypothesis import given, settings
 
 from sim import metrics
+from sim.catalogue import METRICS
 from sim.errors import InvalidInput
-from sim.metrics import METRICS, Options
+from sim.metrics import Options
 from sim.metrics.base import prepare
 from sim.metrics.pairs import distance_blocks
 

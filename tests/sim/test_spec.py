@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-import realdata  # noqa: F401  (makes real data sets known)
-from figures import FIGURES
 from realdata import benchmark
+from sim.catalogue import FIGURES, STUDIES
 from sim.errors import InvalidInput
-from sim.studies import PROFILES, STUDIES
+from sim.studies import PROFILES
 from sim.sweeps import spec
 
 SPEC = """\

@@ -52,7 +52,7 @@ def test_groups_share_shapes() -> None:
     )
     parts = groups(configs, limit=8)
     assert sorted(map(len, parts)) == [4, 4, 8, 8]
-    assert all(len({c.shape() for c in part}) == 1 for part in parts)
+    assert all(len({c.program() for c in part}) == 1 for part in parts)
     assert sorted(c.key() for part in parts for c in part) == sorted(c.key() for c in configs)
 
 

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from sim import optim
+from sim.catalogue import NETS
 from sim.config import RunConfig, dotted, parse
 from sim.errors import InvalidInput
 from sim.generators import generate
-from sim.nets import MLP, NETS, Conv
+from sim.nets import MLP, Conv
 from sim.problems import Problem, build
 from sim.sweeps.grid import grid
 from sim.training import Trainer, train

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-
-from sim.theory.claims.base import CLAIMS, Claim, CounterExample, Outcome, Setting, report
-
-for _module in sorted((m.name for m in pkgutil.iter_modules(__path__)), key=lambda name: (len(name), name)):
-    importlib.import_module(f"{__name__}.{_module}")
+from sim.catalogue import CLAIMS
+from sim.theory.claims.base import Claim, CounterExample, Outcome, Setting, report
 
 __all__ = ["CLAIMS", "Claim", "CounterExample", "Outcome", "Setting", "report"]

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from sim import distances, noise
-from sim.registry import Registry
+from sim.catalogue import CLAIMS
 from sim.theory.minimise import Minima, within_between
 from sim.verdict import Verdict
 
@@ -103,9 +103,6 @@ class Claim:
     title: str
     documented: Verdict
     check: Callable[[Setting], Outcome]
-
-
-CLAIMS: Registry[Claim] = Registry("claim")
 
 
 def report(name: str, outcome: Outcome) -> dict[str, Any]:

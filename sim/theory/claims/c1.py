@@ -11,16 +11,8 @@ from typing import Any
 import numpy as np
 
 from sim import noise
-from sim.theory.claims.base import (
-    CLAIMS,
-    Claim,
-    CounterExample,
-    Outcome,
-    Setting,
-    collapse_verdict,
-    minimisers,
-    two_classes,
-)
+from sim.catalogue import CLAIMS
+from sim.theory.claims.base import Claim, CounterExample, Outcome, Setting, collapse_verdict, minimisers, two_classes
 from sim.theory.minimise import minimise, within_between
 from sim.verdict import Verdict
 

@@ -24,11 +24,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from sim.catalogue import CLAIMS
 from sim.losses import make
 from sim.losses.base import ProxyLoss
 from sim.problems import build
 from sim.sweeps.grid import grid
-from sim.theory.claims.base import CLAIMS, Claim, CounterExample, Outcome, Setting
+from sim.theory.claims.base import Claim, CounterExample, Outcome, Setting
 from sim.training import train
 from sim.verdict import Finding, Statement, Verdict, decide, in_words, interval
 

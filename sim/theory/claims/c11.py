@@ -11,12 +11,13 @@ from __future__ import annotations
 import tempfile
 from typing import Any
 
+from sim.catalogue import CLAIMS, RECORDED, STUDIES
 from sim.config import RunConfig
-from sim.studies import RECORDED, STUDIES, easy_against, final, paired
+from sim.studies import easy_against, final, paired
 from sim.sweeps.execute import execute
 from sim.sweeps.executors import Resources
 from sim.sweeps.store import Store
-from sim.theory.claims.base import CLAIMS, Claim, CounterExample, Outcome, Setting
+from sim.theory.claims.base import Claim, CounterExample, Outcome, Setting
 from sim.verdict import Finding, Verdict, decide, in_words
 
 SEEDS = {"quick": 5, "full": 30}

@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from sim import noise
-from sim.theory.claims.base import CLAIMS, Claim, CounterExample, Outcome, Setting, embed, two_classes
+from sim.catalogue import CLAIMS
+from sim.theory.claims.base import Claim, CounterExample, Outcome, Setting, embed, two_classes
 from sim.theory.expected import expected_loss, lower_bound
 from sim.verdict import Verdict
 

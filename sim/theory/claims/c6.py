@@ -10,8 +10,9 @@ from __future__ import annotations
 import numpy as np
 
 from sim import noise
+from sim.catalogue import CLAIMS
 from sim.streams import stream
-from sim.theory.claims.base import CLAIMS, Claim, CounterExample, Outcome, Setting, embed, two_classes
+from sim.theory.claims.base import Claim, CounterExample, Outcome, Setting, embed, two_classes
 from sim.theory.expected import expected_loss
 from sim.verdict import Verdict
 

@@ -17,9 +17,10 @@ import torch
 from scipy.cluster.hierarchy import fcluster, linkage
 
 from sim import noise
+from sim.catalogue import CLAIMS
 from sim.streams import stream
 from sim.theory.certificates import certify_c7
-from sim.theory.claims.base import CLAIMS, Claim, CounterExample, Outcome, Setting, two_classes
+from sim.theory.claims.base import Claim, CounterExample, Outcome, Setting, two_classes
 from sim.theory.expected import expected_loss, lower_bound
 from sim.theory.minimise import minimise
 from sim.theory.verifier import verify

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from sim.catalogue import CLAIMS
 from sim.theory.certificates import NotFound, certify_c8
-from sim.theory.claims.base import CLAIMS, Claim, CounterExample, Outcome, Setting, agreement
+from sim.theory.claims.base import Claim, CounterExample, Outcome, Setting, agreement
 from sim.theory.verifier import verify
 from sim.verdict import Verdict
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from sim import metrics
+from sim.catalogue import STUDIES
 from sim.errors import InvalidInput
 from sim.explore.engine import Engine
 from sim.explore.measured import Measured
@@ -16,7 +17,6 @@ from sim.explore.picture import animate, draw
 from sim.explore.state import State
 from sim.noise import symmetric
 from sim.problems import build
-from sim.studies import STUDIES
 from sim.sweeps.execute import execute
 from sim.sweeps.store import Store
 from sim.theory import lower_bound

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
+from sim.catalogue import PRESETS
 from sim.config import RunConfig, dotted, parse
 from sim.errors import InvalidInput
-from sim.explore.state import PRESETS, State, allowed, choices, read
+from sim.explore.state import State, allowed, choices, read
 
 
 @pytest.mark.parametrize("preset", list(PRESETS))

@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-import realdata  # noqa: F401  (makes the digits study known)
 from sim import noise
-from sim.theory.claims import CLAIMS, Setting, report
+from sim.catalogue import CLAIMS
+from sim.theory.claims import Setting, report
 from sim.theory.claims.base import collapse_verdict
 from sim.theory.claims.c3 import meets_condition
 from sim.theory.claims.c4 import critical

@@ -1,0 +1,52 @@
+"""Every registry there is, and where its built-ins live.
+
+Homes are named, not imported: nothing here, and so no command that lists or helps, loads PyTorch before it is needed, and what is
+below never imports what is above. What each holds is said where its entries are defined.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sim.registry import Families, Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pandas as pd
+    import typer
+
+    from figures.entry import Entry
+    from realdata.backbones import Backbone
+    from realdata.datasets import DataSet
+    from sim.generators import Generator
+    from sim.losses.base import Loss
+    from sim.losses.weighting import Weighting
+    from sim.metrics.base import Entry as MetricEntry
+    from sim.nets import Net
+    from sim.noise import Kind
+    from sim.optim import Optimizer
+    from sim.samplers.policies import Policy
+    from sim.studies import Study
+    from sim.sweeps.executors import Executor
+    from sim.theory.claims.base import Claim
+
+GENERATORS: Registry[Generator] = Registry("generator", "generators", "sim.generators")
+NOISE_KINDS: Registry[Kind] = Registry("noise.kind", "noise", "sim.noise")
+NETS: Registry[Callable[..., Net]] = Registry("net.kind", "nets", "sim.nets")
+LOSSES: Registry[type[Loss]] = Registry("loss", "losses", "sim.losses")
+WEIGHTINGS: Registry[type[Weighting]] = Registry("robust.name", "weightings", "sim.losses.weighting")
+POSITIVES: Families[Policy] = Families("positive", "positives", "sim.samplers.positives")
+NEGATIVES: Families[Policy] = Families("negative", "negatives", "sim.samplers.negatives")
+OPTIMIZERS: Registry[type[Optimizer]] = Registry("optimizer.name", "optimizers", "sim.optim")
+SCHEDULES: Registry[Callable[[float], float]] = Registry("optimizer.schedule", "schedules", "sim.optim")
+METRICS: Registry[MetricEntry] = Registry("metric", "metrics", "sim.metrics")
+EXECUTORS: Registry[Executor] = Registry("executor", "executors", "sim.sweeps.executors")
+STUDIES: Registry[Study] = Registry("study", "studies", "sim.studies", "realdata.benchmark")
+RECORDED: Registry[Callable[[], pd.DataFrame]] = Registry("recorded results", "recorded", "realdata.recorded")
+CLAIMS: Registry[Claim] = Registry("claim", "claims", "sim.theory.claims")
+PRESETS: Registry[dict[str, Any]] = Registry("preset", "presets", "sim.explore.presets")
+DATASETS: Registry[DataSet] = Registry("dataset", "datasets", "realdata.datasets")
+BACKBONES: Registry[Callable[[], Backbone]] = Registry("features", "backbones", "realdata.backbones")
+FIGURES: Registry[Entry] = Registry("figure", "figures", "figures")
+COMMANDS: Registry[typer.Typer] = Registry("command", "commands", "sim.cli", "realdata.commands", "figures.commands")

@@ -1,0 +1,66 @@
+"""What a worker process must load to know what its parent knows: plugins, and what a script or a notebook registered itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cloudpickle
+
+from sim import plugins
+from sim.errors import InvalidInput
+from sim.registry import Registry
+
+
+@dataclass(frozen=True)
+class Known:
+    """What goes to a worker.
+
+    Attributes
+    ----------
+    plugins : tuple of Plugin
+        Modules by name, files with their text.
+    entries : bytes
+        What was registered by hand, pickled by value: a list of (group, name, entry).
+    """
+
+    plugins: tuple[plugins.Plugin, ...]
+    entries: bytes
+
+    def restore(self) -> None:
+        """Load and register all of it.
+
+        Raises
+        ------
+        InvalidInput
+            Naming what can't be loaded here.
+        """
+        for plugin in self.plugins:
+            plugins.load(plugin)
+        try:
+            entries = cloudpickle.loads(self.entries)
+        except Exception as error:
+            raise InvalidInput("plugin", "of the main program", f"what workers can load ({error})") from error
+        registries = {registry.group: registry for registry in Registry.every}
+        for group, name, entry in entries:
+            # A script's own module may have been run again here, and have registered it already.
+            registries[group].admit(name, entry)
+
+
+def known() -> Known:
+    """What this process knows beyond the built-ins and the entry points, which every process finds by itself.
+
+    Raises
+    ------
+    InvalidInput
+        Naming an entry that can't be sent to another process.
+    """
+    named = plugins.loaded()
+    entries = []
+    for registry in Registry.every:
+        for name, entry in registry.from_outside().items():
+            try:
+                cloudpickle.dumps(entry)
+            except Exception as error:
+                raise InvalidInput(registry.field, name, f"an entry that can be sent to workers ({error})") from error
+            entries.append((registry.group, name, entry))
+    return Known(named, cloudpickle.dumps(entries))

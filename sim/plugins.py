@@ -1,0 +1,160 @@
+"""Code from outside that registers things: installed packages by their entry points, modules and files by their names.
+
+Files and modules are named on the command line (``--plugin``, repeatable) or in the variable ``COLLAPSE_PLUGINS``, separated as in
+``PATH``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import linecache
+import os
+import sys
+import types
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from sim.errors import InvalidInput
+
+VARIABLE = "COLLAPSE_PLUGINS"
+"""Environment variable: modules and files, separated as in ``PATH``."""
+
+PREFIX = "class_collapse"
+"""Of the entry point groups."""
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A module or file that the user named.
+
+    Attributes
+    ----------
+    name : str
+        As the user wrote it.
+    module : str
+        What it is called among the loaded modules.
+    source : str or None
+        A file's text, so that a worker on another machine can load it; None: a module that can be imported by its name.
+    """
+
+    name: str
+    module: str
+    source: str | None = None
+
+
+_named: list[str] = []
+_loaded: dict[str, Plugin] = {}
+_entry_points: dict[str, types.ModuleType | Any] = {}
+_now: list[str] = []
+
+
+def use(names: Iterable[str]) -> None:
+    """Load modules and files now, beside those of `VARIABLE`.
+
+    Raises
+    ------
+    InvalidInput
+        Naming the plugin that can't be imported, or that registers a name which is taken.
+    """
+    _named.extend(names)
+    load_named()
+
+
+def loading() -> str | None:
+    """The plugin, or entry point, that is being loaded."""
+    return _now[-1] if _now else None
+
+
+@contextmanager
+def _loading(name: str) -> Iterator[None]:
+    _now.append(name)
+    try:
+        yield
+    finally:
+        _now.pop()
+
+
+def load_named() -> None:
+    """Load what the variable and `use` name and isn't loaded yet."""
+    for name in [*filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)), *_named]:
+        plugin = _find(name)
+        if name not in _now:
+            load(plugin)
+
+
+def load_entry_points(group: str) -> None:
+    """Load the modules that installed packages offer for one kind of entry."""
+    for point in entry_points(group=f"{PREFIX}.{group}"):
+        name = f"{point.value} ({group})"
+        if name not in _entry_points and name not in _now:
+            with _loading(name):
+                try:
+                    _entry_points[name] = point.load()
+                except Exception as error:
+                    raise _unusable(name, error) from error
+
+
+def _find(name: str) -> Plugin:
+    """A plugin by what the user wrote: a file if it looks like one, else a module."""
+    path = Path(name).expanduser()
+    if path.suffix != ".py" and not path.is_file():
+        return Plugin(name, name)
+    place = str(path.resolve())
+    module = f"collapse_plugin_{path.stem}_{hashlib.sha256(place.encode()).hexdigest()[:8]}"
+    if module in _loaded:
+        return _loaded[module]
+    try:
+        return Plugin(name, module, path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput("plugin", name, f"a Python file that can be read ({error})") from None
+
+
+def loaded() -> tuple[Plugin, ...]:
+    """The plugins that are named, loaded now if they weren't."""
+    load_named()
+    return tuple(_loaded.values())
+
+
+def load(plugin: Plugin) -> None:
+    """Load a plugin, unless it is loaded.
+
+    Raises
+    ------
+    InvalidInput
+    """
+    if plugin.module in _loaded:
+        return
+    with _loading(plugin.name):
+        try:
+            if plugin.source is None:
+                importlib.import_module(plugin.module)
+            else:
+                _run(plugin)
+        # Whatever a stranger's module raises, SystemExit too, is to end in one line.
+        except (Exception, SystemExit) as error:
+            sys.modules.pop(plugin.module, None)
+            raise _unusable(plugin.name, error) from error
+    _loaded[plugin.module] = plugin
+
+
+def _run(plugin: Plugin) -> None:
+    """Make a module of a file's text; the text is kept for tracebacks where the file isn't."""
+    assert plugin.source is not None
+    place = str(Path(plugin.name).expanduser().resolve())
+    module = types.ModuleType(plugin.module)
+    module.__file__ = place
+    linecache.cache[place] = (len(plugin.source), None, plugin.source.splitlines(keepends=True), place)
+    sys.modules[plugin.module] = module
+    exec(compile(plugin.source, place, "exec"), module.__dict__)
+
+
+def _unusable(name: str, error: BaseException) -> InvalidInput:
+    reason = " ".join(str(error).split())
+    if not isinstance(error, InvalidInput):
+        reason = f"{type(error).__name__}: {reason}"
+    return InvalidInput("plugin", name, f"a module or file that can be imported ({reason})")

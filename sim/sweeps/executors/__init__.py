@@ -1,0 +1,106 @@
+"""Where groups of runs are trained: in this process, in several processes, or on a dask cluster; one file each.
+
+An executor takes groups and yields finished ones in any order; whoever called it writes them to the store. So a store
+has one writer, however many workers train.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from sim.config import RunConfig
+from sim.errors import InvalidInput, integer
+from sim.problems import Problem, build
+from sim.training import RunResult, train
+
+Group = list[RunConfig]
+Done = tuple[list[RunResult], float]
+"""Results of a group and the seconds it took."""
+
+OnSteps = Callable[[int], None]
+
+ATTEMPTS = 3
+"""Times that workers may die in a row, without a group finishing in between, before a sweep gives up."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What the user lends to a sweep.
+
+    Attributes
+    ----------
+    device : str
+    workers : int or None
+        Processes; None: one a core.
+    scheduler : str or None
+        Address of a dask scheduler; None: a cluster of ``workers`` processes on this machine.
+    """
+
+    device: str = "cpu"
+    workers: int | None = None
+    scheduler: str | None = None
+
+    @property
+    def processes(self) -> int:
+        """Number of worker processes to start."""
+        if self.workers is not None:
+            return integer("workers", self.workers, 1)
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+Executor = Callable[[Sequence[Group], Resources, OnSteps], Iterator[Done]]
+"""Entered in `sim.catalogue.EXECUTORS`."""
+
+
+def train_group(group: Group, device: str, on_steps: OnSteps | None = None) -> Done:
+    """Build the problems of runs of one program and train them together."""
+    started = time.perf_counter()
+    built: dict[str, Problem] = {}
+    problems = []
+    for config in group:
+        # A data set that ignores the seed gives the same object again, so that its runs share memory.
+        name = f"{config.data.model_dump_json()} {config.seed}"
+        if name not in built:
+            built[name] = build(config.data.name, config.seed, **config.data.params)
+        problems.append(built[name])
+    results = train(group, problems, device=device, on_steps=on_steps)
+    return results, time.perf_counter() - started
+
+
+def check_main_guard() -> None:
+    """Refuse to start processes from a script's unguarded top level.
+
+    A new process runs the script again to know what it defines. Without ``if __name__ == "__main__":`` around the call it would
+    start the sweep again, too.
+
+    Raises
+    ------
+    InvalidInput
+        Naming the script and the line.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    main = sys.modules["__main__"].__dict__
+    while frame is not None and not (frame.f_code.co_name == "<module>" and frame.f_globals is main):
+        frame = frame.f_back
+    script = main.get("__file__")
+    if frame is None or script is None or not Path(script).is_file():
+        return  # a notebook, or -c: nothing that a new process would run again
+    tree = ast.parse(Path(script).read_text())
+    for node in ast.walk(tree):
+        asks_name = isinstance(node, ast.If) and any(
+            isinstance(part, ast.Name) and part.id == "__name__" for part in ast.walk(node.test)
+        )
+        if asks_name and node.lineno <= frame.f_lineno <= (node.end_lineno or node.lineno):  # type: ignore[attr-defined]
+            return
+    raise InvalidInput(
+        "executor",
+        f"line {frame.f_lineno} of {Path(script).name}",
+        'a call under if __name__ == "__main__": (worker processes run the script again), or the executor local',
+    )

@@ -1,0 +1,123 @@
+"""A dask cluster, on this machine or elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+from sim.catalogue import EXECUTORS
+from sim.errors import InvalidInput
+from sim.known import Known, known
+from sim.sweeps.executors import ATTEMPTS, Done, Group, OnSteps, Resources, check_main_guard, train_group
+
+PATIENCE = 60.0
+"""Seconds that a dask cluster may be without any worker before a sweep gives up."""
+
+DISTRIBUTION = "class-collapse"
+
+
+@functools.cache
+def _restore(outside: Known) -> None:
+    """Once in each worker."""
+    torch.set_num_threads(1)
+    outside.restore()
+
+
+def _train(group: Group, device: str, outside: Known) -> Done:
+    _restore(outside)
+    return train_group(group, device)
+
+
+def _installed() -> Callable[[], str]:
+    """A function that says which version of this package a worker has; it travels by value, so it runs where there is none."""
+
+    def look() -> str:
+        from importlib.metadata import version
+
+        try:
+            import sim.training  # noqa: F401  (its absence, or that of what it needs, is the answer)
+
+            return version("class-collapse")
+        except ImportError as error:
+            return f"none ({error})"
+
+    return look
+
+
+def check_workers(client: Any, address: str) -> None:
+    """Refuse workers that lack this package, or have another version of it.
+
+    Raises
+    ------
+    InvalidInput
+        Naming a worker and what it lacks.
+    """
+    own = version(DISTRIBUTION)
+    for worker, found in client.run(_installed()).items():
+        if found != own:
+            raise InvalidInput(
+                "scheduler", address, f"workers in whose environment {DISTRIBUTION} {own} is; {worker} has {found}"
+            )
+
+
+@EXECUTORS.register("dask")
+def dask(groups: Sequence[Group], resources: Resources, on_steps: OnSteps) -> Iterator[Done]:
+    """A dask cluster: the scheduler given, or one on this machine; dask moves a lost worker's groups to the others."""
+    try:
+        from distributed import Client, LocalCluster, TimeoutError, wait
+        from distributed.scheduler import KilledWorker
+    except ImportError:
+        raise InvalidInput(
+            "executor", "dask", "local or processes, or install the extra: class-collapse[dask]"
+        ) from None
+    outside = known()
+    with contextlib.ExitStack() as stack:
+        address = resources.scheduler
+        if address is None:
+            check_main_guard()
+            try:
+                cluster = LocalCluster(  # type: ignore[no-untyped-call]
+                    n_workers=min(resources.processes, len(groups)),
+                    threads_per_worker=1,
+                    dashboard_address=None,
+                    silence_logs="CRITICAL",
+                )
+            except RuntimeError as error:
+                raise _dying(resources, f"one died while it started: {error}") from None
+            address = stack.enter_context(cluster).scheduler_address
+        try:
+            client = stack.enter_context(Client(address, timeout=10))  # type: ignore[no-untyped-call]
+        except OSError as error:
+            raise InvalidInput("scheduler", address, f"the address of a running dask scheduler ({error})") from None
+        check_workers(client, address)
+        pending = {client.submit(_train, g, resources.device, outside, pure=False) for g in groups}
+        while pending:
+            try:
+                # A cluster whose workers are all gone would be waited for for ever.
+                ready, pending = wait(  # type: ignore[no-untyped-call]
+                    pending, timeout=PATIENCE, return_when="FIRST_COMPLETED"
+                )
+            except TimeoutError:
+                if not client.ncores():
+                    raise _dying(resources, f"there was none for {PATIENCE:g} s") from None
+                continue
+            for future in ready:
+                try:
+                    done: Done = future.result()
+                except KilledWorker:
+                    raise _dying(resources, f"{ATTEMPTS} or more died with one group") from None
+                except ImportError as error:
+                    # A worker that came later, after the check.
+                    raise InvalidInput("scheduler", address, f"workers that have all they need ({error})") from None
+                on_steps(sum(r.config.steps for r in done[0]))
+                future.release()
+                yield done
+
+
+def _dying(resources: Resources, what: str) -> InvalidInput:
+    return InvalidInput("workers", resources.scheduler or resources.processes, f"workers that stay alive ({what})")
