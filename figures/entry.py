@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sim.config import RunConfig
@@ -46,9 +47,12 @@ class Entry:
         The study whose runs it draws.
     draw : callable
         `Source` -> matplotlib figure.
+    of_runs : callable, optional
+        (runs, store, file) -> None: draws the figure of any stored runs, for commands that offer it.
     """
 
     title: str
     caption: str
     study: str | None
     draw: Callable[[Source], Figure]
+    of_runs: Callable[[Sequence[RunConfig], Store, Path], None] | None = None

@@ -21,14 +21,16 @@ RESTARTS = 12
 
 
 @functools.cache
-def computed() -> dict[int, pd.DataFrame]:
-    """The diagrams by number of classes, minimised once a process."""
+def computed(tiny: bool) -> dict[int, pd.DataFrame]:
+    """The diagrams by number of classes, one case each in the profile tiny; minimised once a process."""
     from sim.theory.claims.c7 import phase_diagram
 
+    if tiny:
+        return {t: phase_diagram(1, t, sizes[:1], LEVELS[:1]) for t, sizes in CASES.items()}
     return {t: phase_diagram(RESTARTS, t, sizes, LEVELS) for t, sizes in CASES.items()}
 
 
-def draw(_: Source) -> Figure:
+def draw(source: Source) -> Figure:
     """A panel for each scale and number of classes."""
     import seaborn as sns
 
@@ -39,7 +41,7 @@ def draw(_: Source) -> Figure:
         1, len(panels), figsize=(DOUBLE_COLUMN, 2.1), width_ratios=[len(CASES[t]) for t, _ in panels]
     )
     for axis, (t, scale) in zip(axes, panels, strict=True):
-        frame = computed()[t]
+        frame = computed(source.profile == "tiny")[t]
         shown = frame.assign(noise=(1 - frame["p"]).round(2)).pivot(index="noise", columns="per_class", values=scale)
         sns.heatmap(
             shown, ax=axis, annot=True, fmt=".3g", annot_kws={"size": 6}, cmap="cividis", vmin=0, vmax=12, cbar=False

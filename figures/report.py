@@ -17,9 +17,11 @@ import yaml
 from figures.render import PACKAGES
 from sim.catalogue import FIGURES, STUDIES
 from sim.config import RunConfig
+from sim.files import write_text
 from sim.studies import final, table
 from sim.sweeps.store import Store, flatten
-from sim.verdict import Finding, Interval, in_words
+from sim.tables import readable
+from sim.verdict import Finding, in_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,20 +59,6 @@ def conclude(name: str, store: Store, profile: str, first_seed: int = 0) -> Outc
     return Outcome(name, configs, int(diverged), study.findings(last), table(last, study.metrics, study.factors))
 
 
-def readable(summary: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
-    """A table as text: factors, number of runs, ``mean ± half-width`` for each metric."""
-    numbers = {f"{metric}{suffix}" for metric in metrics for suffix in ("", "_low", "_high")}
-    shown = summary[[c for c in summary.columns if c not in numbers]].copy()
-    for metric in metrics:
-        shown[metric] = [
-            str(Interval(mean, low, high, runs))
-            for mean, low, high, runs in summary[[metric, f"{metric}_low", f"{metric}_high", "runs"]].itertuples(
-                index=False
-            )
-        ]
-    return shown
-
-
 def common_fields(configs: Sequence[RunConfig]) -> str:
     """The fields that all runs share, as YAML by dotted names."""
     flat = [flatten(c.model_dump(mode="json")) for c in configs]
@@ -87,7 +75,7 @@ def write_tables(outcome: Outcome, folder: Path) -> list[Path]:
     paths = [folder / f"{outcome.name}{suffix}" for suffix in (".csv", ".md", "_findings.csv")]
     outcome.table.to_csv(paths[0], index=False)
     markdown = readable(outcome.table, STUDIES[outcome.name].metrics).to_markdown(index=False)
-    paths[1].write_text(str(markdown) + "\n")
+    write_text(paths[1], str(markdown) + "\n")
     rows = [
         {"claim": f.claim, "setting": f.setting, **asdict(f.difference), "p": f.p, "verdict": f.verdict}
         for f in outcome.findings
@@ -141,7 +129,8 @@ def write_report(
     ]
     template = (Path(__file__).parent / "report.html").read_text()
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined)
-    place.write_text(
+    write_text(
+        place,
         environment.from_string(template).render(
             studies=studies,
             claims=[{**c, "evidence": yaml.safe_dump(c["evidence"], sort_keys=False)} for c in claims],
@@ -151,5 +140,5 @@ def write_report(
             command=command,
             date=datetime.date.today().isoformat(),
             versions=", ".join([f"Python {platform.python_version()}", *(f"{p} {version(p)}" for p in PACKAGES)]),
-        )
+        ),
     )

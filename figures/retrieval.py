@@ -152,5 +152,6 @@ FIGURES.register("retrieval")(
         ),
         study="digits",
         draw=draw,
+        of_runs=write_gallery,
     )
 )

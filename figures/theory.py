@@ -19,8 +19,8 @@ LEVELS = ("19/20", "9/10", "4/5", "7/10", "3/5")
 
 
 @functools.cache
-def computed() -> dict[str, Any]:
-    """Everything that is drawn: minimised once a process."""
+def computed(tiny: bool) -> dict[str, Any]:
+    """Everything that is drawn, a few cases of it in the profile tiny: minimised once a process."""
     from sim import noise
     from sim.theory import lower_bound
     from sim.theory.certificates import certify_c7
@@ -30,29 +30,29 @@ def computed() -> dict[str, Any]:
     classes, noisy = two_classes(4), noise.symmetric(2, 0.9)
     bound = lower_bound(classes, noisy, alpha=0.5)
     spread = {}
-    for m in DIMENSIONS:
-        found = minimise(classes, noisy, alpha=0.5, dim=m, bound=bound, restarts=6)
+    for m in DIMENSIONS[::6] if tiny else DIMENSIONS:
+        found = minimise(classes, noisy, alpha=0.5, dim=m, bound=bound, restarts=3 if tiny else 6)
         spread[m] = [within_between(found.distances(k), classes)[0].mean() / 0.5 for k in minimisers(found)]
     squared = {}
-    for p in (0.95, 0.9, 0.8, 0.7, 0.6):
+    for p in (0.9,) if tiny else (0.95, 0.9, 0.8, 0.7, 0.6):
         for m in (2, 7):
             transition = noise.symmetric(2, p)
             found = minimise(classes, transition, loss="contrastive", squared=True, alpha=1.0, dim=m, restarts=3)
             squared[p, m] = within_between(found.distances(), classes)[0].mean()
     certified = {}
-    for level in LEVELS:
+    for level in LEVELS[1:2] if tiny else LEVELS:
         certificate = certify_c7(level, 12, "1/2")
         assert certificate.better is not None
         certified[float(Fraction(level))] = (float(certificate.collapsed.value), float(certificate.better.value))
     return {"spread": spread, "squared": squared, "certified": certified}
 
 
-def draw(_: Source) -> Figure:
+def draw(source: Source) -> Figure:
     """Four panels."""
     from sim.theory.claims.base import agreement
     from sim.theory.claims.c4 import critical
 
-    data = computed()
+    data = computed(source.profile == "tiny")
     figure, axes = plt.subplots(1, 4, figsize=(DOUBLE_COLUMN, 2.0))
     blue, orange = POSITIVE_LOOK["easy"]["color"], POSITIVE_LOOK["random"]["color"]
 

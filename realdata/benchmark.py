@@ -7,11 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from realdata.tables import METRICS
 from sim.catalogue import STUDIES
 from sim.config import RunConfig
 from sim.errors import integer
-from sim.studies import Study, easy_against, falls_with_noise
+from sim.studies import FINE_LABEL_METRICS, Study, easy_against, falls_with_noise
 from sim.sweeps import spec
 from sim.sweeps.grid import grid
 from sim.verdict import Finding, decide
@@ -86,7 +85,7 @@ def findings(last: pd.DataFrame) -> list[Finding]:
     """Do fine labels survive better with easy than with random positives, and does noise shrink a class's spread?"""
     statements = []
     if {"easy", "random"} <= set(last["positive"]):
-        statements += easy_against(last, METRICS, "random")
+        statements += easy_against(last, FINE_LABEL_METRICS, "random")
     if "random" in set(last["positive"]) and 0.0 in set(last["noise.level"]):
         statements += falls_with_noise(last, SPREAD, "random")
     return decide(statements)

@@ -11,9 +11,9 @@ from importlib import resources
 
 import pandas as pd
 
-from realdata.tables import METRICS, markdown, wide
 from sim.catalogue import RECORDED
-from sim.studies import easy_against
+from sim.studies import FINE_LABEL_METRICS, easy_against
+from sim.tables import markdown, wide
 from sim.verdict import decide
 
 TITLES = {
@@ -54,7 +54,7 @@ def page() -> str:
     ]
     for name in names():
         found = rows(name)
-        findings = decide(easy_against(found, METRICS, "random"))
+        findings = decide(easy_against(found, FINE_LABEL_METRICS, "random"))
         count = {v: sum(f.verdict == v for f in findings) for v in ("holds", "inconclusive", "fails")}
         parts += [
             f"## {TITLES[name]}",

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import pandas as pd
-    import typer
 
     from figures.entry import Entry
     from realdata.backbones import Backbone
@@ -49,4 +48,6 @@ PRESETS: Registry[dict[str, Any]] = Registry("preset", "presets", "sim.explore.p
 DATASETS: Registry[DataSet] = Registry("dataset", "datasets", "realdata.datasets")
 BACKBONES: Registry[Callable[[], Backbone]] = Registry("features", "backbones", "realdata.backbones")
 FIGURES: Registry[Entry] = Registry("figure", "figures", "figures")
-COMMANDS: Registry[typer.Typer] = Registry("command", "commands", "sim.cli", "realdata.commands", "figures.commands")
+COMMANDS: Registry[Callable[..., None]] = Registry(
+    "command", "commands", "sim.commands", "realdata.commands", "figures.commands"
+)

@@ -14,7 +14,12 @@ from sim.verdict import Finding, Statement, decide, interval
 if TYPE_CHECKING:
     import pandas as pd
 
-PROFILES = ("quick", "full")
+PROFILES = ("quick", "full", "tiny")
+"""How much is run: minutes, most of an hour, or seconds (``tiny``: two seeds of the first loss, a few steps; to see that all
+parts work, its verdicts mean nothing)."""
+
+FINE_LABEL_METRICS = {"recall_at_1": "Recall@1 on fine labels", "map_at_r": "MAP@R on fine labels"}
+"""What retrieval on real data is judged by: columns, and what they are called."""
 
 FACTORS = ("loss.name", "negative", "positive", "noise.level")
 """What tells the rows of a study's table apart."""
@@ -30,7 +35,7 @@ class Study:
     question : str
         What the study asks, in a sentence or two.
     configs : callable
-        profile -> runs.
+        profile (``quick`` or ``full``) -> runs.
     findings : callable
         final rows (one a run, see `final`) -> decided statements.
     metrics : tuple of str
@@ -48,7 +53,15 @@ class Study:
 
     def runs(self, profile: str, first_seed: int = 0) -> list[RunConfig]:
         """The study's runs with ``first_seed`` added to every seed."""
-        return [c.model_copy(update={"seed": c.seed + first_seed}) for c in self.configs(profile)]
+        chosen = _tiny(self.configs("quick")) if profile == "tiny" else self.configs(profile)
+        return [c.model_copy(update={"seed": c.seed + first_seed}) for c in chosen]
+
+
+def _tiny(configs: Sequence[RunConfig]) -> list[RunConfig]:
+    """Two seeds of the first loss, six steps."""
+    first = configs[0].loss.name
+    chosen = [c for c in configs if c.loss.name == first and c.seed < 2]
+    return [c.model_copy(update={"steps": 6, "checkpoints": 1}) for c in chosen]
 
 
 def final(results: pd.DataFrame, split: str = "test") -> pd.DataFrame:

@@ -74,7 +74,7 @@ def test_embeddings_draws_the_stored_points(source: Source) -> None:
 def test_files_are_vector_text_and_say_where_they_come_from(
     source: Source, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("figures.source", lambda *_: source)
+    monkeypatch.setattr("figures.render.source", lambda *_: source)
     pdf, png = render(name, source.store, "quick", tmp_path)
     data = pdf.read_bytes()
     assert b"/FontFile2" in data or b"/Type0" in data
@@ -85,7 +85,7 @@ def test_files_are_vector_text_and_say_where_they_come_from(
 def test_the_manifest_tells_and_the_same_runs_give_the_same_bytes(
     source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("figures.source", lambda *_: source)
+    monkeypatch.setattr("figures.render.source", lambda *_: source)
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
     first = [p.read_bytes() for p in render("embeddings", source.store, "quick", tmp_path / "a")]
     assert [p.read_bytes() for p in render("embeddings", source.store, "quick", tmp_path / "b")] == first
@@ -124,7 +124,7 @@ def test_report_shows_computed_verdicts(source: Source, tmp_path: Path, replace:
 
 def test_theory_figure_shows_the_sharp_boundary() -> None:
     """C3: collapsed at every m <= n - 2, spread out at every m >= n - 1; C7: better embeddings lie below."""
-    data = FIGURES["theory"].draw.__globals__["computed"]()
+    data = FIGURES["theory"].draw.__globals__["computed"](False)
     for m, spread in data["spread"].items():
         assert len(spread) >= 1
         assert max(spread) < 1e-2 if m <= 6 else max(spread) > 1e-2

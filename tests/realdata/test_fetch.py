@@ -14,11 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from realdata.commands import app
 from realdata.datasets import DATA_VARIABLE, Download, load
 from realdata.fetch import check, fetch
+from sim import cli
 from sim.catalogue import DATASETS
 from sim.errors import InvalidInput
 
@@ -175,18 +174,20 @@ def test_check_reads_every_image(cub200: Path) -> None:
         check("cub200", cub200)
 
 
-def test_the_commands(mnist: Path, cub200: Path, tmp_path: Path, serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = CliRunner().invoke
-    listed = run(app, ["list"])
-    assert listed.exit_code == 0 and all(name in listed.output for name in DATASETS)
+def test_the_commands(mnist: Path, tmp_path: Path, serve, capsys: pytest.CaptureFixture[str]) -> None:
+    def data(*arguments: str) -> tuple[int, str, str]:
+        code = cli.run(["data", *arguments])
+        return code, *capsys.readouterr()
+
+    code, out, _ = data("list")
+    assert code == 0 and all(name in out for name in DATASETS)
     serve("mnist", *sorted(mnist.iterdir()))
-    fetched = run(app, ["fetch", "mnist", "--root", str(tmp_path / "new")])
-    assert fetched.exit_code == 0 and "t10k-images-idx3-ubyte from" in fetched.output
-    wrong = run(app, ["check", "mnist", "--root", str(mnist)])
-    assert isinstance(wrong.exception, InvalidInput)
-    assert "60 train images of 10 fine classes" in str(wrong.exception)
-    part = run(app, ["check", "mnist", "--root", str(mnist), "--part", "--json", str(tmp_path / "checked.json")])
-    assert part.exit_code == 0 and "60,000 images, 10 fine: differs" in part.output
+    code, out, _ = data("fetch", "mnist", "--root", str(tmp_path / "new"))
+    assert code == 0 and "t10k-images-idx3-ubyte from" in out
+    code, _, err = data("check", "mnist", "--root", str(mnist))
+    assert code == 2 and err.count("\n") == 1 and "60 train images of 10 fine classes" in err
+    code, out, _ = data("check", "mnist", "--root", str(mnist), "--part", "--json", str(tmp_path / "checked.json"))
+    assert code == 0 and "60,000 images, 10 fine: differs" in out
     assert json.loads((tmp_path / "checked.json").read_text())["splits"][0]["images"] == 60
-    whole = run(app, ["check", "digits"])
-    assert whole.exit_code == 0 and "the same" in whole.output
+    code, out, _ = data("check", "digits")
+    assert code == 0 and "the same" in out

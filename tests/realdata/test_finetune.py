@@ -167,7 +167,7 @@ def test_broken_checkpoints_and_bad_fields_are_named(birds: Path, tmp_path: Path
         ("memory.size", 8, "memory"),
         ("data.params.features", "efficientnet_lite0", "data.params.features: .*no such parameter"),
         ("noise.kind", "instance", "noise.kind: got 'instance'; allowed: one of symmetric, pair_flip, matrix"),
-        ("backbone", "resnet", "features: got 'resnet'; allowed: one of small_conv, efficientnet_lite0"),
+        ("backbone", "resnet", "features: got 'resnet'; allowed: one of efficientnet_lite0, small_conv"),
         ("precision", "float16", "precision"),
         ("batch.classes", 4, "batch.classes: got 4; allowed: at most 3"),
         ("data.name", "gaussian_mixture", "gaussian_mixture"),

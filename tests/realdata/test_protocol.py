@@ -121,7 +121,7 @@ def test_a_run_trains_on_a_protocol(cub200: Path, tmp_path: Path) -> None:
         ({"size": 8, "features": "efficientnet_lite0"}, "size: got 8; allowed: nothing with features"),
         (
             {"features": "resnet1000"},
-            "features: got 'resnet1000'; allowed: one of small_conv, efficientnet_lite0, or a folder",
+            "features: got 'resnet1000'; allowed: one of efficientnet_lite0, small_conv, or a folder",
         ),
         ({"root": 3}, "root: got 3; allowed: text"),
         ({"colour": 1}, "data.params.colour: got 1; allowed: no such parameter"),

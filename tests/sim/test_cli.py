@@ -6,15 +6,15 @@ import dataclasses
 import json
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from sim import cli
-from sim.catalogue import STUDIES
+from sim.catalogue import CLAIMS, FIGURES, STUDIES
 from sim.errors import InvalidInput
-from sim.studies import Study
 from sim.sweeps.grid import grid
 
 TINY = [
@@ -33,11 +33,9 @@ def collapse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["collapse", *arguments])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
+        code = cli.run(arguments)
         captured = capsys.readouterr()
-        return int(end.value.code or 0), captured.out, captured.err
+        return code, captured.out, captured.err
 
     return run
 
@@ -95,11 +93,11 @@ def test_train_reads_yaml(collapse: Run, tmp_path: Path) -> None:
         (["bench", "--noise=1.5"], "noise: got 1.5; allowed: 0 <= noise < 1"),
         (["bench", "--losses=triplet,x"], "loss: got 'x'; allowed: one of"),
         (["figures", "nothing"], "figure: got 'nothing'; allowed: one of"),
-        (["figures", "--profile=fast"], "profile: got 'fast'; allowed: one of quick, full"),
+        (["figures", "--profile=fast"], "profile: got 'fast'; allowed: one of quick, full, tiny"),
         (["reproduce", "--seed=-1"], "seed: got -1; allowed: an integer >= 0"),
         (["verify", "--claims=C0"], "claim: got 'C0'; allowed: one of C1, C2"),
         (["verify", "--size=huge"], "size: got 'huge'; allowed: one of quick, full"),
-        (["reproduce", "--profile=fast"], "profile: got 'fast'; allowed: one of quick, full"),
+        (["reproduce", "--profile=fast"], "profile: got 'fast'; allowed: one of quick, full, tiny"),
     ],
 )
 def test_bad_input_is_one_line(collapse: Run, arguments: list[str], message: str) -> None:
@@ -155,7 +153,8 @@ def test_bench_takes_generators_and_other_splits(collapse: Run) -> None:
 
 
 @pytest.mark.filterwarnings("default")
-def test_eps_with_two_samples_warns_in_a_line(collapse: Run) -> None:
+def test_eps_with_two_samples_warns_in_a_line(collapse: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warnings, "showwarning", cli.show_warning)
     code, _, err = collapse("train", *TINY[:2], *SMALL_DATA, "--set=batch.per_class=2", "--set=net.params.width=8")
     assert code == 0
     assert err.startswith("warning: batch.per_class: with 2 samples a class")
@@ -185,44 +184,45 @@ def test_bench_writes_table_and_words(collapse: Run, tmp_path: Path) -> None:
     assert all(row["recall_at_1_low"] <= row["recall_at_1"] <= row["recall_at_1_high"] for row in written["table"])
 
 
-@pytest.fixture
-def small_studies(replace: Callable[..., None]) -> None:
-    """The real studies with runs of six steps and two seeds."""
-    for name in STUDIES:
-        study = STUDIES[name]
-
-        def configs(profile: str, study: Study = study) -> list:
-            chosen = [c for c in study.configs(profile) if c.seed < 2 and c.loss.name == "triplet"]
-            return [c.model_copy(update={"steps": 6, "checkpoints": 1}) for c in chosen]
-
-        replace(STUDIES, name, dataclasses.replace(study, configs=configs))
-
-
-@pytest.mark.usefixtures("small_studies")
 def test_reproduce_writes_everything_and_resumes(collapse: Run, tmp_path: Path) -> None:
-    code, out, _ = collapse("reproduce", "--json=v.json")
+    tiny = ("reproduce", "--profile=tiny")
+    code, out, _ = collapse(*tiny, "--json=v.json")
     assert code == 0
     report = (tmp_path / "results" / "report.html").read_text()
-    from sim.catalogue import FIGURES
-
-    assert report.count("data:image/png;base64,") == len(list(FIGURES))
-    assert "http" not in report.replace("http-equiv", "")
+    assert report.count("data:image/png;base64,") == len(FIGURES)
+    assert "://" not in report  # self-contained: it asks no other place for anything
+    assert "its verdicts and pictures mean nothing" in report
     assert "settings" in out
     findings = json.loads((tmp_path / "v.json").read_text())
-    assert {f["study"] for f in findings} == {"noise_sweep", "k_effect", "zoo", "digits"}
+    assert {"noise_sweep", "k_effect", "digits"} <= {f["study"] for f in findings} <= set(STUDIES)
     for name in ("noise_sweep.csv", "noise_sweep.md", "digits.csv", "digits_findings.csv"):
         assert (tmp_path / "results" / "tables" / name).stat().st_size > 100
+    # Nothing is trained again, and the report can be written anew from the store alone.
     index = tmp_path / "results" / "store" / "index.sqlite"
     stored = index.stat().st_mtime_ns
-    assert collapse("reproduce")[0] == 0
+    (tmp_path / "results" / "report.html").unlink()
+    assert collapse("report", "--profile=tiny", "--json=r.json")[0] == 0
     assert index.stat().st_mtime_ns == stored
-    assert collapse("reproduce", "--seed=5", "--out=other", "--json=w.json")[0] == 0
-    assert json.loads((tmp_path / "w.json").read_text()) != findings
+    assert json.loads((tmp_path / "r.json").read_text()) == findings
+    assert (tmp_path / "results" / "report.html").stat().st_size > 10_000
 
 
-@pytest.mark.usefixtures("small_studies")
+def test_another_first_seed_gives_other_runs() -> None:
+    for name in STUDIES:
+        here, there = (STUDIES[name].runs("tiny", seed) for seed in (0, 5))
+        assert [c.seed + 5 for c in here] == [c.seed for c in there]
+        assert not {c.key() for c in here} & {c.key() for c in there}
+
+
+def test_report_reads_the_store_only(collapse: Run, tmp_path: Path) -> None:
+    code, _, err = collapse("report")
+    assert code == 2
+    assert "out: got 'results'; allowed: a folder with all runs of" in err and "collapse reproduce makes them" in err
+    assert not (tmp_path / "results" / "report.html").exists()
+
+
 def test_figures_trains_what_is_missing(collapse: Run, tmp_path: Path) -> None:
-    code, out, _ = collapse("figures", "embeddings", "generators")
+    code, out, _ = collapse("figures", "embeddings", "generators", "--profile=tiny")
     assert code == 0
     for name in ("embeddings.pdf", "embeddings.png", "generators.pdf", "generators.png"):
         assert name in out
@@ -237,11 +237,7 @@ def test_verify_prints_writes_and_judges(collapse: Run, tmp_path: Path, replace:
     written = json.loads((tmp_path / "c.json").read_text())
     assert [r["id"] for r in written] == ["C2", "C6"]
     assert all(r["counter_example"]["flipped"] for r in written)
-    from sim.catalogue import CLAIMS
-    from sim.theory.claims import Claim
-
-    wrong = Claim(CLAIMS["C2"].title, "fails", CLAIMS["C2"].check)
-    replace(CLAIMS, "C2", wrong)
+    replace(CLAIMS, "C2", dataclasses.replace(CLAIMS["C2"], documented="fails"))
     code, _, err = collapse("verify", "--claims=C2")
     assert code == 1
     assert err == "not as documented: C2\n"
@@ -264,7 +260,7 @@ def test_interruption_keeps_what_is_finished(tmp_path: Path) -> None:
         [sys.executable, "-c", program, *TINY, *SMALL_DATA], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert end.returncode == 130
-    assert end.stderr == "interrupted; finished runs are kept and will not be repeated\n"
+    assert end.stderr == "interrupted; what is finished is kept, and the same command goes on from there\n"
     from sim.sweeps.store import Store
 
     assert len(Store(tmp_path / "results" / "store").load()["key"].unique()) == 2
@@ -305,20 +301,6 @@ def test_errors_survive_pickling() -> None:
 
 def test_grid_in_the_documentation_is_valid() -> None:
     assert len(grid({"steps": 10}, {"noise.level": [0, 0.1], "seed": range(3)})) == 6
-
-
-@pytest.mark.usefixtures("small_studies")
-def test_report_reads_the_store_only(collapse: Run, tmp_path: Path) -> None:
-    code, _, err = collapse("report")
-    assert code == 2
-    assert "out: got 'results'; allowed: a folder with all runs of" in err and "collapse reproduce makes them" in err
-    assert not (tmp_path / "results" / "report.html").exists()
-    assert collapse("reproduce")[0] == 0
-    (tmp_path / "results" / "report.html").unlink()
-    code, _out, _ = collapse("report", "--json=r.json")
-    assert code == 0
-    assert (tmp_path / "results" / "report.html").stat().st_size > 10_000
-    assert json.loads((tmp_path / "r.json").read_text())
 
 
 def test_sweep_and_results(collapse: Run, tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
         time.sleep(0.02)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert errors.strip() == "interrupted; finished runs are kept and will not be repeated"
+    assert errors.strip() == "interrupted; what is finished is kept, and the same command goes on from there"
     assert 0 < store.load(tmp_path / "store")["key"].nunique() < 160
 
 

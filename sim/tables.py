@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from sim.studies import easy_against, paired, table
+from sim.studies import FINE_LABEL_METRICS, easy_against, paired, table
 from sim.verdict import Finding, Interval, decide
 
 SIDE = ["loss.name", "negative", "noise.level"]
 
-METRICS = {"recall_at_1": "Recall@1 on fine labels", "map_at_r": "MAP@R on fine labels"}
+
+def readable(summary: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
+    """A table as text: factors, number of runs, ``mean ± half-width`` for each metric."""
+    numbers = {f"{metric}{suffix}" for metric in metrics for suffix in ("", "_low", "_high")}
+    shown = summary[[c for c in summary.columns if c not in numbers]].copy()
+    for metric in metrics:
+        shown[metric] = [
+            str(Interval(mean, low, high, runs))
+            for mean, low, high, runs in summary[[metric, f"{metric}_low", f"{metric}_high", "runs"]].itertuples(
+                index=False
+            )
+        ]
+    return shown
 
 
 def best(last: pd.DataFrame, metric: str) -> set[tuple[object, object, object, str]]:
@@ -67,7 +79,7 @@ def wide(last: pd.DataFrame, metric: str, bold: Callable[[str], str]) -> pd.Data
 
 def differences(last: pd.DataFrame, baseline: str = "random") -> pd.DataFrame:
     """Easy minus baseline positives, paired by seed: mean, 95 % interval, p (Holm over the table) and verdict."""
-    findings = decide(easy_against(last, METRICS, baseline))
+    findings = decide(easy_against(last, FINE_LABEL_METRICS, baseline))
     return pd.DataFrame([_difference(f, baseline) for f in findings])
 
 
@@ -110,7 +122,7 @@ def document(last: pd.DataFrame, title: str, form: str) -> str:
         heading.format(
             f"{title}: {called}; mean ± half of the 95 % interval over {seeds} seeds", written(wide(last, metric, bold))
         )
-        for metric, called in METRICS.items()
+        for metric, called in FINE_LABEL_METRICS.items()
     ]
     if {"easy", "random"} <= set(last["positive"]):
         parts.append(

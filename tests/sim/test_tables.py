@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from realdata import recorded
-from realdata.tables import best, differences, document, wide
+from sim.tables import best, differences, document, wide
 
 
 def rows(gain: float, spread: float = 0.01, positives: tuple[str, ...] = ("random", "easy")) -> pd.DataFrame:

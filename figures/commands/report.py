@@ -1,0 +1,60 @@
+"""``collapse report``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sim import kept_claims
+from sim.catalogue import COMMANDS, FIGURES, STUDIES
+from sim.cli.options import DEFAULT_OUT, FirstSeed, Json, Out, Profile
+from sim.cli.output import say, show_findings, write_json
+from sim.errors import InvalidInput, choice, integer
+from sim.studies import PROFILES
+
+if TYPE_CHECKING:
+    from sim.sweeps.store import Store
+
+
+@COMMANDS.register("report")
+def report(
+    profile: Profile = "quick",
+    seed: FirstSeed = 0,
+    out: Out = DEFAULT_OUT,
+    json_file: Json = None,
+) -> None:
+    """Write the report from what the store holds; `reproduce` makes what is missing first."""
+    from sim.sweeps.store import Store
+
+    choice("profile", profile, PROFILES)
+    store = Store(out / "store")
+    for name in STUDIES:
+        keys = {c.key() for c in STUDIES[name].runs(profile, integer("seed", seed, 0))}
+        missing = len(keys - store.finished(keys))
+        if missing:
+            raise InvalidInput(
+                "out",
+                str(out),
+                f"a folder with all runs of {name} ({missing} are missing: collapse reproduce makes them)",
+            )
+    conclude_all(profile, seed, store, out, json_file)
+
+
+def conclude_all(profile: str, seed: int, store: Store, out: Path, json_file: Path | None) -> None:
+    """Tables, figures and the report of stored studies, and what they came to in words."""
+    from figures.render import render
+    from figures.report import conclude, write_report, write_tables
+
+    claims = kept_claims.read(out)
+    outcomes = [conclude(name, store, profile, seed) for name in STUDIES]
+    for outcome in outcomes:
+        write_tables(outcome, out / "tables")
+    pictures = {name: render(name, store, profile, out / "figures", seed)[1] for name in FIGURES}
+    command = f"collapse reproduce --profile {profile} --seed {seed}"
+    write_report(outcomes, pictures, out / "report.html", profile=profile, command=command, claims=claims)
+    for outcome in outcomes:
+        say(f"\n{STUDIES[outcome.name].title}", style="bold")
+        show_findings(outcome.findings)
+    say(f"\nreport:  {out / 'report.html'}\nfigures: {out / 'figures'}\ntables:  {out / 'tables'}")
+    write_json(json_file, [{"study": o.name, **asdict(f)} for o in outcomes for f in o.findings])

@@ -1,0 +1,97 @@
+"""``collapse bench``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sim.catalogue import COMMANDS, FIGURES
+from sim.cli.options import (
+    DEFAULT_OUT,
+    Device,
+    FirstSeed,
+    Json,
+    Out,
+    Seeds,
+    Set,
+    assignment,
+    checked_device,
+    checked_seeds,
+    levels,
+    parts,
+)
+from sim.cli.output import finished, records, show_findings, show_rows, write_json
+from sim.cli.training import train_missing
+from sim.files import writable_folder, write_text
+
+
+@COMMANDS.register("bench")
+def bench(
+    dataset: Annotated[str, typer.Option("--dataset", help="A data set, or a generator.")] = "digits",
+    losses: Annotated[str, typer.Option("--losses", help="Comma-separated losses.")] = "triplet,margin",
+    positives: Annotated[str, typer.Option("--positives", help="Comma-separated positive policies.")] = "random,easy",
+    negatives: Annotated[
+        str, typer.Option("--negatives", help="Comma-separated negative policies; none: each loss's published one.")
+    ] = "",
+    noise: Annotated[
+        str, typer.Option("--noise", help="Comma-separated levels of symmetric label noise, each in [0, 1).")
+    ] = "0,0.1,0.2,0.3",
+    seed: FirstSeed = 0,
+    seeds: Seeds = 10,
+    set_: Set = None,
+    markdown: Annotated[
+        Path | None, typer.Option("--markdown", help="Write tables and paired differences to this Markdown file.")
+    ] = None,
+    latex: Annotated[Path | None, typer.Option("--latex", help="The same in LaTeX (booktabs).")] = None,
+    retrieval: Annotated[
+        Path | None,
+        typer.Option(
+            "--retrieval",
+            help="Draw queries and their nearest neighbours (PDF or PNG): first loss, first two positives, highest noise.",
+        ),
+    ] = None,
+    device: Device = "cpu",
+    out: Out = DEFAULT_OUT,
+    json_file: Json = None,
+) -> None:
+    """Benchmark losses and samplers on a data set: trained on noisy coarse labels, retrieved by fine ones."""
+    from realdata import benchmark
+    from sim import tables
+    from sim.studies import table
+    from sim.sweeps.executors import Resources
+    from sim.sweeps.store import Store
+
+    configs = benchmark.configs(
+        dataset,
+        losses=parts(losses),
+        positives=parts(positives),
+        negatives=parts(negatives) or None,
+        noise=levels(noise),
+        seeds=len(checked_seeds(seed, seeds)),
+        first_seed=seed,
+        settings=dict(assignment(text) for text in set_ or []),
+    )
+    resources = Resources(checked_device(device))
+    store = Store(out / "store")
+    results = train_missing(configs, store, f"bench {dataset}", resources)
+    last = finished(results, configs[0].evaluate[-1])
+    summary = table(last, benchmark.TABLE_METRICS)
+    title = f"{dataset}: mean ± half of the 95 % interval over {seeds} seeds"
+    show_rows(title, tables.readable(summary, benchmark.TABLE_METRICS))
+    findings = benchmark.findings(last)
+    show_findings(findings)
+    for place, form in ((markdown, "markdown"), (latex, "latex")):
+        if place is not None:
+            writable_folder(place.parent, form)
+            write_text(place, tables.document(last, dataset, form))
+    if retrieval is not None:
+        writable_folder(retrieval.parent, "retrieval")
+        of_first = [c for c in configs if (c.loss.name, c.seed) == (configs[0].loss.name, seed)]
+        noisiest = max(c.noise.level for c in of_first)
+        gallery = FIGURES["retrieval"].of_runs
+        assert gallery is not None
+        gallery([c for c in of_first if c.noise.level == noisiest][:2], store, retrieval)
+    write_json(json_file, {"table": records(summary), "findings": [asdict(f) for f in findings]})

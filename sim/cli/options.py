@@ -1,0 +1,126 @@
+"""Options that several commands share, and how their texts are read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from sim.errors import InvalidInput, integer
+
+Out = Annotated[Path, typer.Option("--out", help="Folder for results; finished runs in it are not repeated.")]
+Device = Annotated[str, typer.Option("--device", help="cpu, cuda, or cuda:N.")]
+Json = Annotated[Path | None, typer.Option("--json", help="Also write the figures printed to this JSON file.")]
+Csv = Annotated[Path | None, typer.Option("--csv", help="Also write the rows to this CSV file.")]
+Profile = Annotated[
+    str,
+    typer.Option(
+        "--profile",
+        help="quick (4 minutes), full (more losses, levels, seeds and steps; about 45), or tiny (does all work? verdicts mean nothing).",
+    ),
+]
+FirstSeed = Annotated[int, typer.Option("--seed", help="First seed.")]
+Seeds = Annotated[int, typer.Option("--seeds", help="Number of seeds.")]
+Config = Annotated[Path | None, typer.Option("--config", help="YAML file with a run's fields.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="A field by dotted name, e.g. noise.level=0.2; repeatable.")
+]
+
+DEFAULT_OUT = Path("results")
+
+
+def checked_device(device: str) -> str:
+    """A device of this machine.
+
+    Raises
+    ------
+    InvalidInput
+    """
+    import torch
+
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        kind = ""
+    if kind not in ("cpu", "cuda") or (kind == "cuda" and not torch.cuda.is_available()):
+        raise InvalidInput(
+            "device", device, "cpu" + (", cuda" if torch.cuda.is_available() else " (no CUDA device is here)")
+        )
+    return device
+
+
+def checked_seeds(first: int, number: int) -> range:
+    """``number`` seeds from ``first`` on.
+
+    Examples
+    --------
+    >>> checked_seeds(3, 2)
+    range(3, 5)
+    """
+    integer("seed", first, 0)
+    return range(first, first + integer("seeds", number, 1))
+
+
+def parts(text: str) -> list[str]:
+    """What stands between commas.
+
+    Examples
+    --------
+    >>> parts("triplet, margin,")
+    ['triplet', 'margin']
+    """
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def levels(text: str) -> list[float]:
+    """Noise levels between commas.
+
+    Examples
+    --------
+    >>> levels("0,0.2")
+    [0.0, 0.2]
+    """
+    try:
+        return [float(part) for part in parts(text)]
+    except ValueError:
+        raise InvalidInput("noise", text, "numbers separated by commas, each 0 <= noise < 1") from None
+
+
+def assignment(text: str) -> tuple[str, Any]:
+    """A field and its value, read as YAML.
+
+    Examples
+    --------
+    >>> assignment("noise.level=0.2")
+    ('noise.level', 0.2)
+    """
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise InvalidInput("--set", text, "field=value")
+    try:
+        return name, yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise InvalidInput(name, value, f"a value in YAML ({' '.join(str(error).split())})") from None
+
+
+def fields(config: Path | None, assignments: Sequence[str] | None) -> dict[str, Any]:
+    """What a YAML file and assignments on top of it say, but for the seed."""
+    given: dict[str, Any] = {} if config is None else _read_yaml(config)
+    given.update(assignment(text) for text in assignments or [])
+    given.pop("seed", None)
+    return given
+
+
+def _read_yaml(place: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(place.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput("config", str(place), f"a readable YAML file ({error})") from None
+    except yaml.YAMLError as error:
+        raise InvalidInput("config", str(place), f"valid YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(values, dict):
+        raise InvalidInput("config", str(place), "a mapping from fields to values")
+    return values

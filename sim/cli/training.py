@@ -1,0 +1,34 @@
+"""What commands that train share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sim.cli.progress import progress
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sim.config import RunConfig
+    from sim.sweeps.executors import Resources
+    from sim.sweeps.store import Store
+
+
+def train_missing(
+    configs: Sequence[RunConfig],
+    store: Store,
+    label: str,
+    resources: Resources | None = None,
+    *,
+    executor: str = "local",
+) -> pd.DataFrame:
+    """Train the runs that the store doesn't hold, tell how far it is and which diverged; gives all rows of the runs."""
+    from sim.cli.output import show_diverged
+    from sim.sweeps.execute import execute
+
+    with progress(label) as (on_start, on_steps):
+        execute(configs, store, executor=executor, resources=resources, on_start=on_start, on_steps=on_steps)
+    results = store.load(configs)
+    show_diverged(results)
+    return results

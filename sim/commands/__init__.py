@@ -1,0 +1,1 @@
+"""Commands of the toolkit itself, one file each."""

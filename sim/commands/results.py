@@ -1,0 +1,58 @@
+"""``collapse results``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sim.catalogue import COMMANDS
+from sim.cli.options import DEFAULT_OUT, Csv, Json, Out
+from sim.cli.output import config_columns, records, say, show_means, write_json
+from sim.commands.sweep import SHOWN
+from sim.errors import InvalidInput
+from sim.files import whole, writable_folder, write_text
+
+
+@COMMANDS.register("results")
+def results(
+    query: Annotated[
+        str | None,
+        typer.Option("--query", help="Condition on columns, e.g. 'loss.name == \"triplet\" and noise.level > 0.1'."),
+    ] = None,
+    csv: Csv = None,
+    parquet: Annotated[Path | None, typer.Option("--parquet", help="Also write the rows to this Parquet file.")] = None,
+    out: Out = DEFAULT_OUT,
+    json_file: Json = None,
+) -> None:
+    """Show what the store holds: one row a run, checkpoint and split, to look at or to take elsewhere."""
+    from sim.studies import table
+    from sim.sweeps import store
+
+    rows = store.load(out / "store", query)
+    if rows.empty:
+        say("no rows" + ("" if query is None else f" for which {query}"))
+        return
+    if csv is not None:
+        writable_folder(csv.parent, "csv")
+        write_text(csv, rows.to_csv(index=False))
+    if parquet is not None:
+        writable_folder(parquet.parent, "parquet")
+        try:
+            with whole(parquet) as file:
+                rows.to_parquet(file, index=False)
+        except ImportError:
+            raise InvalidInput(
+                "parquet", str(parquet), "--csv, or install the extra: class-collapse[parquet]"
+            ) from None
+    write_json(json_file, records(rows))
+    status = rows.drop_duplicates("key")["status"].value_counts()
+    counts = ", ".join(f"{n} {name}" for name, n in status.items())
+    say(f"{rows['key'].nunique()} runs ({counts}), {len(rows)} rows, {len(rows.columns)} columns")
+    if not {"split", "step"} <= set(rows.columns):
+        return
+    last = rows[rows["step"] == rows.groupby("key")["step"].transform("max")]
+    varied = [c for c in config_columns(rows) if c != "seed" and rows[c].nunique(dropna=False) > 1]
+    summary = table(last, [m for m in SHOWN if m in last], ["split", *varied])
+    show_means("mean over seeds, last checkpoint", summary)

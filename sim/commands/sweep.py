@@ -1,0 +1,68 @@
+"""``collapse sweep``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sim.catalogue import COMMANDS, EXECUTORS
+from sim.cli.options import DEFAULT_OUT, Device, Json, Out, checked_device
+from sim.cli.output import config_columns, finished, metric_columns, records, say, show_means, write_json
+from sim.cli.training import train_missing
+from sim.files import writable_folder, write_text
+
+SHOWN = ("within_mean", "relative_spread", "subclusters_linkage", "recall_at_1")
+"""Metrics in the printed table."""
+
+
+@COMMANDS.register("sweep")
+def sweep(
+    specification: Annotated[
+        str, typer.Argument(metavar="SPEC", help="YAML file, or the name of a shipped specification.")
+    ] = "",
+    executor: Annotated[str, typer.Option("--executor", help="local, processes, dask, or a plugin's.")] = "processes",
+    workers: Annotated[int | None, typer.Option("--workers", help="Worker processes; one a core if not given.")] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option("--scheduler", help="Address of a dask scheduler; a cluster on this machine if not given."),
+    ] = None,
+    device: Device = "cpu",
+    out: Out = DEFAULT_OUT,
+    json_file: Json = None,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", help="Write one row a run (last checkpoint), and the command, to this file.")
+    ] = None,
+    list_: Annotated[bool, typer.Option("--list", help="List the shipped specifications and leave.")] = False,
+) -> None:
+    """Train every run of a specification that the store doesn't hold yet, and print the table."""
+    from sim.sweeps import spec
+
+    if list_:
+        for name in spec.shipped():
+            say(f"{name}: {len(spec.load(name, check=False))} runs")
+        return
+
+    from sim.studies import FACTORS, table
+    from sim.sweeps.executors import Resources
+    from sim.sweeps.store import Store
+
+    EXECUTORS[executor]
+    configs = spec.load(specification)
+    resources = Resources(checked_device(device), workers, scheduler)
+    store = Store(out / "store")
+    missing = len(configs) - len(store.finished(c.key() for c in configs))
+    say(f"{len(configs)} runs, {len(configs) - missing} of them in {store.folder}")
+    name = Path(specification).stem
+    results = train_missing(configs, store, name, resources, executor=executor)
+    last = finished(results, configs[0].evaluate[-1])
+    varied = [c for c in config_columns(last) if c != "seed" and last[c].nunique(dropna=False) > 1]
+    summary = table(last, [m for m in SHOWN if m in last], varied or ["data.name"])
+    show_means(f"{name}: mean over seeds", summary)
+    write_json(json_file, records(summary))
+    if csv is not None:
+        writable_folder(csv.parent, "csv")
+        rows = last[[*FACTORS, "seed", *metric_columns(last)]].sort_values([*FACTORS, "seed"])
+        text = rows.to_csv(index=False, float_format="%.5g", lineterminator="\n")
+        write_text(csv, f"# collapse sweep {specification} --csv {csv.name}\n{text}")

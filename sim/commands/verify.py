@@ -1,0 +1,71 @@
+"""``collapse verify``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from sim.catalogue import CLAIMS, COMMANDS
+from sim.cli.options import DEFAULT_OUT, Device, FirstSeed, Json, Out, checked_device, parts
+from sim.cli.output import show, write_json
+from sim.cli.progress import progress
+from sim.errors import choice, integer
+
+SIZES = ("quick", "full")
+
+
+@COMMANDS.register("verify")
+def verify(
+    claims: Annotated[
+        str, typer.Option("--claims", help="Comma-separated claims, e.g. C3,C7; all if none is named.")
+    ] = "",
+    size: Annotated[
+        str, typer.Option("--size", help="quick (minutes) or full (more restarts, cases and seeds).")
+    ] = "quick",
+    seed: FirstSeed = 0,
+    device: Device = "cpu",
+    out: Out = DEFAULT_OUT,
+    json_file: Json = None,
+) -> None:
+    """Check the theory's claims and keep the verdicts for the report; exit code 1 if a verdict, or a counter-example's, is not the documented one."""
+    from sim import kept_claims
+    from sim.theory.claims import Setting, report
+
+    choice("size", size, SIZES)
+    setting = Setting(size, integer("seed", seed, 0), checked_device(device))
+    chosen = parts(claims) or list(CLAIMS)
+    for name in chosen:
+        CLAIMS[name]
+    reports = []
+    with progress("verify", unit="claims") as (on_start, on_steps):
+        on_start(len(chosen))
+        for name in chosen:
+            started = time.perf_counter()
+            reports.append({**report(name, CLAIMS[name].check(setting)), "seconds": time.perf_counter() - started})
+            on_steps(1)
+    _show(reports, size)
+    write_json(json_file, reports)
+    kept_claims.keep(out, [{**r, **asdict(setting)} for r in reports])
+    wrong = [r["id"] for r in reports if r["verdict"] != r["documented"] or not r["counter_example"]["flipped"]]
+    if wrong:
+        print(f"not as documented: {', '.join(wrong)}", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+def _show(reports: list[dict[str, Any]], size: str) -> None:
+    shown = Table(
+        "claim", "hypotheses", "bound", "best", "verdict", "counter-example", "s", title=f"claims, size {size}"
+    )
+    for r in reports:
+        counter = r["counter_example"]
+        met = "met" if all(r["hypotheses"].values()) else "not met"
+        numbers = ["" if r[k] is None else f"{r[k]:.6g}" for k in ("bound", "best")]
+        came_to = counter["verdict"] if counter["flipped"] else "NOT FLIPPED"
+        flip = f"{came_to}: {counter['setting']}"
+        shown.add_row(f"{r['id']} {r['title']}", met, *numbers, r["verdict"], flip, f"{r['seconds']:.1f}")
+    show(shown)
