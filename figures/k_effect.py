@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 
 from figures import Entry, Source
-from figures.style import DOUBLE_COLUMN, POSITIVE_NAME, line_with_band
+from figures.style import DOUBLE_COLUMN, line_with_band, name_of
 from sim.catalogue import FIGURES
 from sim.studies import final, table
 
@@ -24,7 +24,7 @@ def draw(source: Source) -> Figure:
     figure, axes = plt.subplots(1, len(METRICS), figsize=(DOUBLE_COLUMN, 2.0))
     for axis, (metric, label) in zip(axes, METRICS.items(), strict=True):
         for positive, rows in summary.groupby("positive"):
-            name = POSITIVE_NAME.get(str(positive), positive)
+            name = name_of(str(positive))
             line_with_band(axis, rows, "batch.per_class", metric, str(positive), label=name)
         axis.set_xscale("log", base=2)
         axis.xaxis.set_major_locator(FixedLocator(sorted(summary["batch.per_class"].unique())))

@@ -6,11 +6,12 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from figures import Entry, Source
-from figures.style import DOUBLE_COLUMN, POSITIVE_NAME, line_with_band
-from sim.catalogue import FIGURES
+from figures.style import DOUBLE_COLUMN, line_with_band, name_of
+from sim.catalogue import FIGURES, LOSSES, RECORDED
 from sim.studies import table
 
-LOSSES = {"triplet": "triplet", "margin": "margin", "multi_similarity": "multi-similarity", "npair": "N-pair"}
+SHOWN = ("triplet", "margin", "multi_similarity", "npair")
+"""Losses with a column."""
 SHORT = {
     "digits": "digits",
     "mnist": "MNIST",
@@ -23,29 +24,27 @@ SHORT = {
 
 def draw(_: Source) -> Figure:
     """A row for each data set, a column for each loss."""
-    from realdata.recorded import names, rows
-
-    sets = names()
+    sets = list(RECORDED)
     figure, axes = plt.subplots(
         len(sets),
-        len(LOSSES),
+        len(SHOWN),
         figsize=(DOUBLE_COLUMN, 1.25 * len(sets) + 0.5),
         sharex=True,
         sharey="row",
         squeeze=False,
     )
     for line, data in zip(axes, sets, strict=True):
-        summary = table(rows(data), ["recall_at_1"])
-        for axis, (loss, title) in zip(line, LOSSES.items(), strict=True):
+        summary = table(RECORDED[data](), ["recall_at_1"])
+        for axis, loss in zip(line, SHOWN, strict=True):
             for positive in ("easy", "random"):
                 own = summary[(summary["loss.name"] == loss) & (summary["positive"] == positive)]
-                name = POSITIVE_NAME.get(positive, positive)
+                name = name_of(positive)
                 line_with_band(axis, own, "noise.level", "recall_at_1", positive, label=name, markersize=3)
             if axis in axes[0]:
-                axis.set_title(title)
+                axis.set_title(LOSSES[loss].title or loss)
             if axis in axes[-1]:
                 axis.set_xlabel("label noise")
-        line[0].set_ylabel(f"{SHORT[data]}\nRecall@1")
+        line[0].set_ylabel(f"{SHORT.get(data, data)}\nRecall@1")
     axes[0, 0].legend(title="positives")
     return figure
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from figures import Entry, Source
-from figures.style import DOUBLE_COLUMN, POSITIVE_NAME, STYLE
+from figures.style import DOUBLE_COLUMN, STYLE, name_of
 from sim.catalogue import DATASETS, FIGURES
 from sim.config import RunConfig
 from sim.errors import InvalidInput
@@ -103,7 +103,7 @@ def gallery(configs: Sequence[RunConfig], store: Store) -> Figure:
     for block, (config, found) in zip(figure.subfigures(1, len(sides), squeeze=False)[0], sides, strict=True):
         axes = block.subplots(len(rows), k + 1, squeeze=False)
         right = modes[found] == modes[rows][:, None]
-        name = POSITIVE_NAME.get(config.positive, config.positive)
+        name = name_of(config.positive)
         block.suptitle(f"{name} positives: {right.sum()} of {right.size} right", fontsize=8)
         axes[0, 0].set_title("query", fontsize=7)
         axes[0, 1].set_title("nearest first", fontsize=7, loc="left")

@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from figures import Entry, Source
-from figures.style import DOUBLE_COLUMN, POSITIVE_NAME, line_with_band
+from figures.style import DOUBLE_COLUMN, line_with_band, name_of
 from sim.catalogue import FIGURES
 from sim.studies import final, table
 
@@ -39,7 +39,7 @@ def draw_metrics(
     for row, loss in zip(axes, losses, strict=True):
         for axis, (metric, label) in zip(row, metrics.items(), strict=True):
             for positive, lines in summary[summary["loss.name"] == loss].groupby("positive"):
-                name = f"{POSITIVE_NAME.get(positive, positive)} positives"
+                name = f"{name_of(positive)} positives"
                 line_with_band(axis, lines, "noise.level", metric, positive, label=name)
             if metric in truth:
                 axis.axhline(truth[metric], color="0.4", linewidth=0.8, linestyle=":", zorder=0)

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from figures import Entry, Source
-from figures.style import DOUBLE_COLUMN, POSITIVE_NAME, scatter_modes
+from figures.style import DOUBLE_COLUMN, name_of, scatter_modes
 from sim.catalogue import FIGURES
 from sim.problems import build
 
@@ -34,7 +34,7 @@ def draw(source: Source) -> Figure:
         if config.positive == positives[0]:
             axis.set_title(f"step {config.steps:,}")
         if config.steps == steps[0]:
-            axis.set_ylabel(f"{POSITIVE_NAME.get(config.positive, config.positive)}\npositives")
+            axis.set_ylabel(f"{name_of(config.positive)}\npositives")
     return figure
 
 

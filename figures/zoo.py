@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from figures import Entry, Source
-from figures.style import DOUBLE_COLUMN, POSITIVE_NAME, line_with_band
+from figures.style import DOUBLE_COLUMN, line_with_band, name_of
 from sim.catalogue import FIGURES
 from sim.studies import final, table
 
@@ -45,7 +45,7 @@ def draw(source: Source) -> Figure:
     for axis in axes.flat:
         if not axis.lines:
             axis.set_axis_off()
-    names = {p: f"{POSITIVE_NAME.get(str(p), p)} positives" for p in lines}
+    names = {p: f"{name_of(str(p))} positives" for p in lines}
     figure.legend(lines.values(), names.values(), loc="outside lower center", ncols=len(lines))
     return figure
 

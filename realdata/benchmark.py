@@ -7,22 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-from sim.catalogue import STUDIES
+from sim.catalogue import LOSSES, STUDIES
 from sim.config import RunConfig
 from sim.errors import integer
 from sim.studies import FINE_LABEL_METRICS, Study, easy_against, falls_with_noise
 from sim.sweeps import spec
 from sim.sweeps.grid import grid
 from sim.verdict import Finding, decide
-
-NEGATIVES_OF = {
-    "margin": "distance_weighted",
-    "multi_similarity": "all",
-    "npair": "all",
-    "ntxent": "all",
-    "supcon": "all",
-}
-"""The negatives that a loss was published with; `semihard` for losses not named."""
 
 SPREAD = {"relative_spread": "the spread relative to the between-class distance"}
 
@@ -60,7 +51,7 @@ def configs(
         A name in `sim.problems.PROBLEMS`.
     losses, positives : sequences of str
     negatives : sequence of str, optional
-        Default: for each loss the one it was published with, see `NEGATIVES_OF`.
+        Default: for each loss the one it was published with, see `sim.losses.base.Loss.published_negative`.
     noise : sequence of float
         Levels of symmetric noise on the training labels, each in [0, 1).
     seeds, first_seed : int
@@ -69,7 +60,7 @@ def configs(
         On top of `SETTINGS`.
     """
     integer("seeds", seeds, 1)
-    sides = [(loss, n) for loss in losses for n in negatives or [NEGATIVES_OF.get(loss, "semihard")]]
+    sides = [(loss, n) for loss in losses for n in negatives or [LOSSES[loss].published_negative]]
     return grid(
         {"data.name": dataset, **SETTINGS, **(settings or {})},
         {

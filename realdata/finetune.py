@@ -10,6 +10,7 @@ All draws of a step depend on (seed, step) only, so that a run that was killed g
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 from collections.abc import Callable, Iterator
@@ -253,8 +254,9 @@ class FineTuner:
         self.groups = groups
         Batches([config.seed], [groups], classes=config.batch.classes, per_class=config.batch.per_class)
         self.backbone, self.head = self._nets(found)
-        given = {"runs": 1, "classes": sample.t, "dim": config.net.dim, "keys": [config.seed]}
+        given: dict[str, Any] = {"runs": 1, "classes": sample.t, "dim": config.net.dim, "keys": [config.seed]}
         self.loss = losses.make(config.loss.name, **config.loss.params, **given).to(self.device, torch.float32)
+        self.sampling = self.loss.sampling(config.positive, config.negative)
         # The optimisers have a run axis; a view gives one to the backbone's parameters.
         trained = list(self.backbone.parameters()) if config.backbone_lr else []
         self.parameters = [*trained, *self.head.parameters(), *self.loss.parameters()]
@@ -295,13 +297,9 @@ class FineTuner:
         with torch.set_grad_enabled(whole):
             embedded = [self.embed(chunk) for chunk in chunks]
         leaf = torch.cat(embedded, 1).detach().requires_grad_()
-        loss = self.loss(
-            leaf,
-            self._draw_labels(rows, draws).to(self.device),
-            positive=c.positive,
-            negative=c.negative,
-            generator=draws,
-        )
+        sampling = dataclasses.replace(self.sampling, draws=draws)
+        progress = self.steps / c.steps
+        loss = self.loss.of_batch(leaf, self._draw_labels(rows, draws).to(self.device), sampling, progress)
         for p in self.parameters:
             p.grad = None
         torch.autograd.backward(loss.sum())
@@ -312,7 +310,7 @@ class FineTuner:
             torch.autograd.backward(graph if whole else self.embed(chunk), gradient)
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]
         shaped = [g.view_as(v) for g, v in zip(gradients, self.optimizer.parameters, strict=True)]
-        self.optimizer.step(shaped, optim.schedule(c.optimizer.schedule, self.steps / c.steps))
+        self.optimizer.step(shaped, optim.schedule(c.optimizer.schedule, progress))
         self.steps += 1
         self.loss_sum += float(loss.detach())
         self.loss_steps += 1

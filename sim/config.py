@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sim import problems
-from sim.catalogue import LOSSES, NEGATIVES, NETS, OPTIMIZERS, SCHEDULES
+from sim.catalogue import LOSSES, NETS, OPTIMIZERS, SCHEDULES
 from sim.errors import InvalidInput, takes
 
 SCHEMA = 1
@@ -154,7 +154,7 @@ class RunConfig(_Model):
         if not self.evaluate:
             raise InvalidInput("evaluate", self.evaluate, "train, test or both")
         loss = losses.make(self.loss.name, **self.loss.params, runs=1, classes=2, dim=self.net.dim)
-        loss.check(self.positive, self.negative)
+        sampling = loss.sampling(self.positive, self.negative)
         if self.robust.name != "none":
             robust = weighting.make(self.robust.name, **self.robust.params)
             fits = [n for n in LOSSES if LOSSES[n].weighable and (not robust.of_classes or LOSSES[n].of_classes)]
@@ -162,10 +162,12 @@ class RunConfig(_Model):
                 raise InvalidInput("loss.name", self.loss.name, f"with {self.robust.name}: one of {', '.join(fits)}")
         elif self.robust.params:
             raise InvalidInput("robust.params", self.robust.params, "nothing with robust.name = none")
-        if NEGATIVES[self.negative].memory != (self.memory.size > 0):
+        if sampling.negative.memory != (self.memory.size > 0):
             raise InvalidInput("memory.size", self.memory.size, "> 0 with negative = memory, 0 without")
-        if self.negative == "distance_weighted" and not self.net.normalize:
-            raise InvalidInput("net.normalize", False, "true with negative='distance_weighted' (defined on the sphere)")
+        for side, policy in (("positive", sampling.positive), ("negative", sampling.negative)):
+            if policy.on_sphere and not self.net.normalize:
+                name = getattr(self, side)
+                raise InvalidInput("net.normalize", False, f"true with {side}={name!r} (defined on the sphere)")
         if self.batch.classes == 1:
             raise InvalidInput("batch.classes", 1, "0 (uniform batches) or at least 2 (else there are no negatives)")
         # Batches are balanced over the labels of static noise; labels drawn afresh fall into unequal groups.

@@ -10,6 +10,7 @@ import itertools
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from enum import IntEnum
 from typing import Any, TypeVar
 
 import numpy as np
@@ -25,8 +26,15 @@ except ImportError:
 AVAILABLE: bool = numba is not None
 """Whether the kernels can be used here; set it to False to do without them."""
 
-SINGLE = {"random": 0, "easy": 1, "hard": 2, "semihard": 3}
-"""Policies that choose one sample and that `choose_singles` knows, by its code for them."""
+
+class Single(IntEnum):
+    """Ways of choosing one sample that `choose_singles` knows. For a positive easy is the nearest, for a negative the farthest."""
+
+    RANDOM = 0
+    EASY = 1
+    HARD = 2
+    SEMIHARD = 3
+
 
 BRUTE_FORCE_UP_TO = 512
 """Batch size up to which comparing every positive with every negative beats sorting."""
@@ -134,15 +142,20 @@ def _singles(
 
 
 def choose_singles(
-    embeddings: Tensor, labels: Tensor, positive: str, negative: str, u_pos: Tensor | None, u_neg: Tensor | None
+    embeddings: Tensor,
+    labels: Tensor,
+    positive: Single,
+    negative: Single,
+    u_pos: Tensor | None = None,
+    u_neg: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """What two policies of `SINGLE` choose.
+    """What two policies of the kinds `Single` choose.
 
     Parameters
     ----------
     embeddings : Tensor, shape (R, B, m)
     labels : Tensor, shape (R, B), int64
-    positive, negative : str
+    positive, negative : Single
     u_pos, u_neg : Tensor, shape (R, B), or None
         Uniforms of the random policies.
 
@@ -150,6 +163,13 @@ def choose_singles(
     -------
     (Tensor, Tensor)
         Positions int64 and whether there is a choice, bool; shapes (2, R, B), positives first.
+
+    Examples
+    --------
+    >>> line = torch.tensor([[[0.0], [1.0], [3.0], [7.0]]])
+    >>> index, found = choose_singles(line, torch.tensor([[0, 0, 0, 1]]), Single.EASY, Single.HARD)
+    >>> index[0, 0, :3].tolist(), found[0, 0].tolist()
+    ([1, 0, 1], [True, True, True, False])
     """
     runs, batch, _ = embeddings.shape
     chosen = torch.empty(2, runs, batch, dtype=torch.int64)
@@ -160,8 +180,8 @@ def choose_singles(
         runs,
         embeddings.mT,
         labels,
-        SINGLE[positive],
-        SINGLE[negative],
+        int(positive),
+        int(negative),
         none if u_pos is None else u_pos,
         none if u_neg is None else u_neg,
         chosen,

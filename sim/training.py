@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from sim import losses, metrics, noise, optim
-from sim.catalogue import NETS, OPTIMIZERS
+from sim.catalogue import NETS, OPTIMIZERS, WEIGHTINGS
 from sim.config import RunConfig
 from sim.errors import InvalidInput
 from sim.generators import Sample
@@ -111,9 +111,9 @@ class Trainer:
         self.dtype = getattr(torch, configs[0].dtype)
         first = configs[0]
         self.runs = len(configs)
-        robust = None if first.robust.name == "none" else weighting.make(first.robust.name, **first.robust.params)
+        robustness = None if first.robust.name == "none" else WEIGHTINGS[first.robust.name]
         inits: list[object] = [c.seed for c in configs]
-        if robust is not None and robust.twins:
+        if robustness is not None and robustness.twins:
             configs, problems = [*configs, *configs], [*problems, *problems]
             inits += [f"{key} twin" for key in inits]
         self.configs = list(configs)
@@ -139,10 +139,10 @@ class Trainer:
         ).to(self.device, self.dtype)
         params = {**first.loss.params, **self._per_run_loss_params()}
         given = {"runs": len(configs), "classes": data.t, "dim": first.net.dim, "keys": inits}
-        self.loss = losses.make(first.loss.name, **params, **given).to(self.device, self.dtype)
-        self.loss.weighting = robust
-        if robust is not None:
-            robust.transition = self._transitions(data)
+        robust = None
+        if robustness is not None:
+            robust = weighting.make(first.robust.name, transition=self._transitions(data), **first.robust.params)
+        self.loss = losses.make(first.loss.name, weighting=robust, **params, **given).to(self.device, self.dtype)
         self.memory = self.slow_net = None
         if first.memory.size:
             shape = (len(configs), first.memory.size)
@@ -151,6 +151,7 @@ class Trainer:
                 torch.full(shape, -1, device=self.device),
             )
             self.slow_net = copy.deepcopy(self.net).requires_grad_(False)
+        self.sampling = self.loss.sampling(first.positive, first.negative, self.draws, self.memory)
         self.parameters = [*self.net.parameters(), *self.loss.parameters()]
         net_lr = torch.tensor([c.optimizer.lr for c in configs])
         loss_lr = torch.tensor([c.optimizer.loss_lr or c.optimizer.lr for c in configs])
@@ -234,17 +235,10 @@ class Trainer:
         index = self.batches.next().to(self.device)
         labels = self.draw_labels(index)
         embeddings = self.net(self.splits["train"].rows(index), index)
-        self.loss.progress = self.steps / first.steps
-        loss = self.loss(
-            embeddings,
-            labels,
-            positive=first.positive,
-            negative=first.negative,
-            generator=self.draws,
-            memory=self.memory,
-        )
+        progress = self.steps / first.steps
+        loss = self.loss.of_batch(embeddings, labels, self.sampling, progress)
         gradients = torch.autograd.grad(loss.sum(), self.parameters)
-        self.optimizer.step(gradients, optim.schedule(first.optimizer.schedule, self.steps / first.steps))
+        self.optimizer.step(gradients, optim.schedule(first.optimizer.schedule, progress))
         self._remember(index, labels)
         self.steps += 1
         self._loss_sum += loss.detach()

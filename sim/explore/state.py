@@ -209,7 +209,7 @@ def allowed(state: State) -> dict[str, list[str]]:
 
     def fits(positive: str, negative: str) -> bool:
         try:
-            loss.check(positive, negative)
+            loss.sampling(positive, negative)
         except InvalidInput:
             return False
         return True

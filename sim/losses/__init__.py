@@ -8,6 +8,7 @@ from typing import Any
 from sim.catalogue import LOSSES
 from sim.errors import InvalidInput
 from sim.losses.base import Loss, TupleLoss
+from sim.losses.weighting import Weighting
 
 __all__ = ["LOSSES", "Loss", "TupleLoss", "make", "parameters_of"]
 
@@ -26,13 +27,15 @@ def parameters_of(name: str) -> dict[str, inspect.Parameter]:
     return {k: p for k, p in inspect.signature(LOSSES[name]).parameters.items() if k not in GIVEN}
 
 
-def make(name: str, **params: Any) -> Loss:
+def make(name: str, *, weighting: Weighting | None = None, **params: Any) -> Loss:
     """Build a loss.
 
     Parameters
     ----------
     name : str
         A name in `LOSSES`.
+    weighting : Weighting, optional
+        A noise-robust baseline, see `sim.losses.weighting`.
     **params
         The loss's own parameters; those in its ``per_run`` may be tensors of shape (R,). Losses that learn something
         also need some of `GIVEN`.
@@ -46,6 +49,13 @@ def make(name: str, **params: Any) -> Loss:
     ------
     InvalidInput
         For an unknown loss or parameter, or a value out of range.
+
+    Examples
+    --------
+    >>> import torch
+    >>> points = torch.tensor([[[0.0], [0.2], [1.0]]])
+    >>> make("triplet", alpha=1.0)(points, torch.tensor([[0, 0, 1]]), positive="easy", negative="hard")
+    tensor([0.3000])
     """
     known = parameters_of(name)
     unknown = [k for k in params if k not in known and k not in GIVEN]
@@ -55,4 +65,6 @@ def make(name: str, **params: Any) -> Loss:
     if missing:
         raise InvalidInput(f"loss.params.{missing[0]}", None, f"a value: {name} has no default for it")
     accepted = inspect.signature(LOSSES[name]).parameters
-    return LOSSES[name](**{k: v for k, v in params.items() if k in accepted})
+    loss = LOSSES[name](**{k: v for k, v in params.items() if k in accepted})
+    loss.weighting = weighting
+    return loss

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from sim.catalogue import NEGATIVES
 from sim.errors import InvalidInput, choice, integer, number
 from sim.losses.weighting import Weighting
-from sim.samplers import Draws, Memory, Tuples, check_pair, select
+from sim.samplers import Draws, Memory, Sampling, Tuples, resolve, select_tuples
 from sim.streams import stream
 
 REDUCTIONS = ("avg_nonzero", "mean", "sum")
@@ -39,7 +40,11 @@ def reduce(total: Tensor, active: Tensor, count: Tensor, reduction: str) -> Tens
 
 
 class Loss(nn.Module, abc.ABC):
-    """Base of all losses."""
+    """Base of all losses.
+
+    A loss is called with the names of policies, which are then looked up and checked (`forward`), or with a `Sampling` that was
+    resolved once (`of_batch`), as at every step of a training.
+    """
 
     per_run: tuple[str, ...] = ()
     """Parameters that may differ between the runs of one batch (given as tensors of shape (R,))."""
@@ -50,16 +55,26 @@ class Loss(nn.Module, abc.ABC):
     of_classes = False
     """Whether its tuples are (sample, class) pairs: the softmax family."""
 
+    counts_triplets = False
+    """Whether a pair counts once for each triplet it stands in; if not, sets of triplets mean nothing to the loss."""
+
+    published_negative = "semihard"
+    """The negative policy that it was published with."""
+
+    title = ""
+    """What figures call it; empty: its name."""
+
     reduction: str = "mean"
     weighting: Weighting | None = None
-    progress = 0.0
-    """Share of the training that is over; some weightings change with it."""
+    """Given to `make`."""
+
+    _progress = 0.0
 
     def weights(self, terms: Tensor, mask: Tensor) -> Tensor:
         """Weight of every tuple, >= 0 and without a gradient; 1 without a weighting. Shapes (R, ...)."""
         if self.weighting is None:
             return mask
-        return self.weighting.weights(terms.detach(), mask, self.progress)
+        return self.weighting.weights(terms.detach(), mask, self._progress)
 
     def reduced(self, terms: Tensor, mask: Tensor) -> Tensor:
         """The weighed tuples' `reduce`: (R, ...), (R, ...) -> (R,)."""
@@ -67,39 +82,44 @@ class Loss(nn.Module, abc.ABC):
         total, active = ((t * weights).flatten(1).sum(1) for t in (terms, terms > 0))
         return reduce(total, active, weights.flatten(1).sum(1), self.reduction)
 
-    @property
-    def counts_triplets(self) -> bool:
-        """Whether a pair counts once for each triplet it stands in; if not, sets of triplets mean nothing to the loss."""
-        return False
-
-    def check(self, positive: str, negative: str) -> None:
-        """Refuse policies that make no sense together or with this loss.
+    def sampling(
+        self,
+        positive: str,
+        negative: str,
+        generator: torch.Generator | Draws | None = None,
+        memory: Memory | None = None,
+    ) -> Sampling:
+        """Look up two policies; refuse those that make no sense together or with this loss.
 
         Raises
         ------
         InvalidInput
         """
-        check_pair(positive, negative)
-        if NEGATIVES[negative].windowed and not self.counts_triplets:
+        found = resolve(positive, negative, generator, memory)
+        if found.negative.windowed and not self.counts_triplets:
             allowed = ", ".join(n for n in NEGATIVES if not NEGATIVES[n].windowed)
             raise InvalidInput("negative", negative, f"one of {allowed} with a loss that counts pairs, not triplets")
+        return found
 
     def learnt(self) -> dict[str, Tensor]:
         """Numbers that the loss learns and that a reader wants to see, by name; shapes (R,)."""
         return {}
 
+    def parameter(self, name: str, value: float | Tensor, above: float = -torch.inf) -> None:
+        """Declare a number that may differ between runs: checked to be finite and greater than ``above``, kept as a buffer."""
+        self.register_buffer(name, per_run(name, value, above))
+
     def column(self, name: str, like: Tensor) -> Tensor:
         """A parameter as (R, 1, 1) with ``like``'s dtype and device."""
         return expand(name, getattr(self, name).to(like), len(like)).view(-1, 1, 1)
 
-    @abc.abstractmethod
     def forward(
         self,
         embeddings: Tensor,
         labels: Tensor,
         *,
-        positive: str,
-        negative: str,
+        positive: str = "all",
+        negative: str = "all",
         generator: torch.Generator | Draws | None = None,
         memory: Memory | None = None,
     ) -> Tensor:
@@ -119,7 +139,32 @@ class Loss(nn.Module, abc.ABC):
         Returns
         -------
         Tensor, shape (R,)
+
+        Raises
+        ------
+        InvalidInput
+            See `sampling`; also if shapes don't agree, or a random policy has no generator.
         """
+        return self.of_batch(embeddings, labels, self.sampling(positive, negative, generator, memory))
+
+    def of_batch(self, embeddings: Tensor, labels: Tensor, sampling: Sampling, progress: float = 0.0) -> Tensor:
+        """Loss of each run under resolved policies; nothing is looked up.
+
+        Parameters
+        ----------
+        embeddings, labels
+            See `forward`.
+        sampling : Sampling
+            Of `Loss.sampling`.
+        progress : float
+            Share of the training that is over, in [0, 1]; some weightings change with it.
+        """
+        self._progress = progress
+        return self.compute(embeddings, labels, sampling)
+
+    @abc.abstractmethod
+    def compute(self, embeddings: Tensor, labels: Tensor, sampling: Sampling) -> Tensor:
+        """What a loss is: (R, B, m), (R, B) -> (R,)."""
 
 
 class TupleLoss(Loss):
@@ -140,39 +185,15 @@ class TupleLoss(Loss):
 
     def __init__(self, *, alpha: float | Tensor, squared_distances: bool, reduction: str) -> None:
         super().__init__()
-        self.register_buffer("alpha", per_run("alpha", alpha, above=0.0))
+        self.parameter("alpha", alpha, above=0.0)
         choice("reduction", reduction, REDUCTIONS)
         choice("squared_distances", squared_distances, (True, False))
         self.squared_distances, self.reduction = squared_distances, reduction
 
-    @property
-    def counts_triplets(self) -> bool:
-        """See `Loss.counts_triplets`."""
-        return True
-
-    def forward(
-        self,
-        embeddings: Tensor,
-        labels: Tensor,
-        *,
-        positive: str,
-        negative: str,
-        generator: torch.Generator | Draws | None = None,
-        memory: Memory | None = None,
-    ) -> Tensor:
-        """See `Loss.forward`."""
-        self.check(positive, negative)
+    def compute(self, embeddings: Tensor, labels: Tensor, sampling: Sampling) -> Tensor:
+        """See `Loss.compute`."""
         alpha = expand("alpha", self.alpha.to(embeddings), len(embeddings))
-        tuples = select(
-            embeddings,
-            labels,
-            positive=positive,
-            negative=negative,
-            generator=generator,
-            alpha=alpha,
-            squared=self.squared_distances,
-            memory=memory,
-        )
+        tuples = select_tuples(embeddings, labels, sampling, alpha=alpha, squared=self.squared_distances)
         return self.of_tuples(tuples, alpha, labels)
 
     @abc.abstractmethod
@@ -191,36 +212,26 @@ class SimilarityLoss(Loss):
         See `reduce`.
     """
 
+    published_negative = "all"
+
     def __init__(self, *, cosine: bool, reduction: str) -> None:
         super().__init__()
         choice("cosine", cosine, (True, False))
         choice("reduction", reduction, REDUCTIONS)
         self.cosine, self.reduction = cosine, reduction
 
-    def forward(
-        self,
-        embeddings: Tensor,
-        labels: Tensor,
-        *,
-        positive: str,
-        negative: str,
-        generator: torch.Generator | Draws | None = None,
-        memory: Memory | None = None,
-    ) -> Tensor:
-        """See `Loss.forward`."""
-        self.check(positive, negative)
+    def compute(self, embeddings: Tensor, labels: Tensor, sampling: Sampling) -> Tensor:
+        """See `Loss.compute`."""
         if self.cosine:
             embeddings = F.normalize(embeddings, dim=-1)
-            memory = memory and Memory(F.normalize(memory.embeddings, dim=-1), memory.labels)
-        return self.of_similarities(
-            select(
-                embeddings, labels, positive=positive, negative=negative, generator=generator, dot=True, memory=memory
-            )
-        )
+            if sampling.memory is not None:
+                stored = F.normalize(sampling.memory.embeddings, dim=-1)
+                sampling = replace(sampling, memory=Memory(stored, sampling.memory.labels))
+        return self.of_similarities(select_tuples(embeddings, labels, sampling, dot=True))
 
     @abc.abstractmethod
     def of_similarities(self, tuples: Tuples) -> Tensor:
-        """Loss of each run, shape (R,), from tuples whose ``d_ap``, ``d_an`` hold similarities."""
+        """Loss of each run, shape (R,), from tuples that hold similarities."""
 
 
 class ProxyLoss(Loss):
@@ -236,6 +247,7 @@ class ProxyLoss(Loss):
         Class vectors a class.
     """
 
+    published_negative = "all"
     proxies: nn.Parameter
 
     def __init__(
@@ -253,32 +265,25 @@ class ProxyLoss(Loss):
         shape = (classes * centres, dim)
         keys = range(runs) if keys is None else keys
         drawn = [stream(key, "init proxies").standard_normal(shape, dtype=np.float32) for key in keys]
-        self.proxies = nn.Parameter(F.normalize(torch.from_numpy(np.stack(drawn)), dim=-1))
+        self.proxies = nn.Parameter(F.normalize(torch.from_numpy(np.stack(drawn)), dim=-1))  # (R, t * centres, m)
 
-    def check(self, positive: str, negative: str) -> None:
+    def sampling(
+        self,
+        positive: str,
+        negative: str,
+        generator: torch.Generator | Draws | None = None,
+        memory: Memory | None = None,
+    ) -> Sampling:
         """Refuse all policies but ``all``: samples meet class vectors, not one another.
 
         Raises
         ------
         InvalidInput
         """
-        check_pair(positive, negative)
-        for side, policy in (("positive", positive), ("negative", negative)):
-            if policy != "all":
-                raise InvalidInput(side, policy, "all with a loss on class vectors, which chooses no pairs")
+        return only_all(positive, negative, generator, "with a loss on class vectors, which chooses no pairs")
 
-    def forward(
-        self,
-        embeddings: Tensor,
-        labels: Tensor,
-        *,
-        positive: str = "all",
-        negative: str = "all",
-        generator: torch.Generator | Draws | None = None,
-        memory: Memory | None = None,
-    ) -> Tensor:
-        """See `Loss.forward`."""
-        self.check(positive, negative)
+    def compute(self, embeddings: Tensor, labels: Tensor, sampling: Sampling) -> Tensor:
+        """See `Loss.compute`."""
         if embeddings.dim() != 3 or labels.shape != embeddings.shape[:2]:
             raise InvalidInput(
                 "labels", tuple(labels.shape), f"(R, B) of embeddings (R, B, m) {tuple(embeddings.shape)}"
@@ -294,6 +299,15 @@ class ProxyLoss(Loss):
     @abc.abstractmethod
     def of_proxies(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Loss of each run, shape (R,)."""
+
+
+def only_all(positive: str, negative: str, generator: torch.Generator | Draws | None, why: str) -> Sampling:
+    """The policies ``all``; others are refused, as the loss doesn't choose."""
+    found = resolve(positive, negative, generator)
+    for side, policy in (("positive", positive), ("negative", negative)):
+        if policy != "all":
+            raise InvalidInput(side, policy, f"all {why}")
+    return found
 
 
 def per_run(field: str, value: float | Tensor, above: float = -torch.inf) -> Tensor:

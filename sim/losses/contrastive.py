@@ -36,15 +36,10 @@ class Contrastive(TupleLoss):
         choice("squared", squared, (True, False))
         self.squared = squared
 
-    @property
-    def counts_triplets(self) -> bool:
-        """See `TupleLoss.counts_triplets`."""
-        return False
-
     def of_tuples(self, tuples: Tuples, alpha: Tensor, labels: Tensor) -> Tensor:
         """See `TupleLoss.of_tuples`."""
-        pos = tuples.d_ap * tuples.pos_mask
-        neg = (alpha.view(-1, 1, 1, 1) - tuples.d_an).clamp_min(0) * tuples.neg_mask
+        pos = tuples.positive * tuples.pos_mask
+        neg = (alpha.view(-1, 1, 1, 1) - tuples.negative).clamp_min(0) * tuples.neg_mask
         if self.squared:
             pos, neg = pos.square(), neg.square()
         sides = [(t.flatten(1), mask.flatten(1)) for t, mask in ((pos, tuples.pos_mask), (neg, tuples.neg_mask))]

@@ -29,15 +29,10 @@ class Lifted(TupleLoss):
     ) -> None:
         super().__init__(alpha=alpha, squared_distances=squared_distances, reduction=reduction)
 
-    @property
-    def counts_triplets(self) -> bool:
-        """See `Loss.counts_triplets`."""
-        return False
-
     def of_tuples(self, tuples: Tuples, alpha: Tensor, labels: Tensor) -> Tensor:
         """See `TupleLoss.of_tuples`."""
         whole = tuples.pos_mask.any(-1) & tuples.neg_mask.flatten(2).any(-1)
-        pull = masked_logsumexp(tuples.d_ap, tuples.pos_mask)
-        push = masked_logsumexp(alpha.view(-1, 1, 1) - tuples.d_an.flatten(2), tuples.neg_mask.flatten(2))
+        pull = masked_logsumexp(tuples.positive, tuples.pos_mask)
+        push = masked_logsumexp(alpha.view(-1, 1, 1) - tuples.negative.flatten(2), tuples.neg_mask.flatten(2))
         terms = (pull + push).where(whole, 0.0).clamp_min(0)
         return self.reduced(terms, whole)

@@ -38,8 +38,9 @@ class Margin(TupleLoss):
     """
 
     per_run = ("alpha", "beta")
-
     weighable = True
+    published_negative = "distance_weighted"
+    beta: Tensor
 
     def __init__(
         self,
@@ -56,9 +57,8 @@ class Margin(TupleLoss):
         super().__init__(alpha=alpha, squared_distances=squared_distances, reduction=reduction)
         choice("learn_beta", learn_beta, LEARN)
         choice("count", count, COUNTS)
-        self.learn_beta, self.count = learn_beta, count
+        self.learn_beta, self.counts_triplets = learn_beta, count == "triplets"
         start = per_run("beta", beta)
-        self.beta: Tensor
         if learn_beta == "none":
             self.register_buffer("beta", start)
             return
@@ -70,11 +70,6 @@ class Margin(TupleLoss):
                 raise InvalidInput("classes", None, "the number of classes, as beta is learnt per class")
             start = start.unsqueeze(1).expand(runs, classes)
         self.beta = nn.Parameter(start.clone())
-
-    @property
-    def counts_triplets(self) -> bool:
-        """See `TupleLoss.counts_triplets`."""
-        return self.count == "triplets"
 
     def learnt(self) -> dict[str, Tensor]:
         """The boundary, averaged over classes."""
@@ -90,8 +85,8 @@ class Margin(TupleLoss):
         """See `TupleLoss.of_tuples`."""
         beta = self.boundaries(labels).to(alpha).unsqueeze(-1)
         alpha = alpha.view(-1, 1, 1)
-        pos = (tuples.d_ap - beta + alpha).clamp_min(0)
-        neg = ((beta + alpha).unsqueeze(-1) - tuples.d_an).clamp_min(0)
+        pos = (tuples.positive - beta + alpha).clamp_min(0)
+        neg = ((beta + alpha).unsqueeze(-1) - tuples.negative).clamp_min(0)
         pos_count, neg_count = (
             tuples.triplet_counts() if self.counts_triplets else (tuples.pos_mask.long(), tuples.neg_mask.long())
         )

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sim.catalogue import LOSSES
-from sim.losses.base import SimilarityLoss, masked_logsumexp, per_run
+from sim.losses.base import SimilarityLoss, masked_logsumexp
 from sim.samplers import Tuples
 
 
@@ -26,6 +26,7 @@ class MultiSimilarity(SimilarityLoss):
         See `SimilarityLoss`.
     """
 
+    title = "multi-similarity"
     weighable = True
     per_run = ("alpha", "beta", "base")
 
@@ -39,15 +40,15 @@ class MultiSimilarity(SimilarityLoss):
         reduction: str = "mean",
     ) -> None:
         super().__init__(cosine=cosine, reduction=reduction)
-        self.register_buffer("alpha", per_run("alpha", alpha, above=0.0))
-        self.register_buffer("beta", per_run("beta", beta, above=0.0))
-        self.register_buffer("base", per_run("base", base))
+        self.parameter("alpha", alpha, above=0.0)
+        self.parameter("beta", beta, above=0.0)
+        self.parameter("base", base)
 
     def of_similarities(self, tuples: Tuples) -> Tensor:
         """See `SimilarityLoss.of_similarities`."""
-        alpha, beta, base = (self.column(name, tuples.d_ap) for name in self.per_run)
-        positive = masked_logsumexp(-alpha * (tuples.d_ap - base), tuples.pos_mask)
-        negative = masked_logsumexp(beta * (tuples.d_an.flatten(2) - base), tuples.neg_mask.flatten(2))
+        alpha, beta, base = (self.column(name, tuples.positive) for name in self.per_run)
+        positive = masked_logsumexp(-alpha * (tuples.positive - base), tuples.pos_mask)
+        negative = masked_logsumexp(beta * (tuples.negative.flatten(2) - base), tuples.neg_mask.flatten(2))
         zero = torch.zeros_like(positive)
         terms = torch.logaddexp(positive, zero) / alpha.squeeze(-1) + torch.logaddexp(negative, zero) / beta.squeeze(-1)
         return self.reduced(terms, torch.ones_like(terms, dtype=torch.bool))

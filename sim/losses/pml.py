@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from sim.catalogue import LOSSES
 from sim.errors import InvalidInput
-from sim.losses.base import Loss
-from sim.samplers import Draws, Memory, as_draws, check_pair
+from sim.losses.base import Loss, only_all
+from sim.samplers import Draws, Memory, Sampling
 from sim.streams import stream
 
 
@@ -54,6 +54,8 @@ class PytorchMetricLearning(Loss):
         See `ProxyLoss`.
     """
 
+    published_negative = "all"
+
     def __init__(
         self,
         *,
@@ -87,31 +89,24 @@ class PytorchMetricLearning(Loss):
         self._names = list(states[0])
         self.stacked = nn.ParameterList(nn.Parameter(torch.stack([s[n].detach() for s in states])) for n in self._names)
 
-    def check(self, positive: str, negative: str) -> None:
+    def sampling(
+        self,
+        positive: str,
+        negative: str,
+        generator: torch.Generator | Draws | None = None,
+        memory: Memory | None = None,
+    ) -> Sampling:
         """Refuse all policies but ``all``.
 
         Raises
         ------
         InvalidInput
         """
-        check_pair(positive, negative)
-        for side, policy in (("positive", positive), ("negative", negative)):
-            if policy != "all":
-                raise InvalidInput(side, policy, "all with loss.name = pml: its miner chooses")
+        return only_all(positive, negative, generator, "with loss.name = pml: its miner chooses")
 
-    def forward(
-        self,
-        embeddings: Tensor,
-        labels: Tensor,
-        *,
-        positive: str = "all",
-        negative: str = "all",
-        generator: torch.Generator | Draws | None = None,
-        memory: Memory | None = None,
-    ) -> Tensor:
-        """See `Loss.forward`."""
-        self.check(positive, negative)
-        draws = as_draws(generator)
+    def compute(self, embeddings: Tensor, labels: Tensor, sampling: Sampling) -> Tensor:
+        """See `Loss.compute`."""
+        draws = sampling.draws
         if draws is None:
             raise InvalidInput("generator", None, "a torch.Generator or Draws: miners may be random")
         seeds = (draws.uniform("pml", embeddings, (len(embeddings), 1)).double() * 2**53).long().flatten().tolist()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sim.catalogue import LOSSES
-from sim.losses.base import ProxyLoss, masked_logsumexp, per_run
+from sim.losses.base import ProxyLoss, masked_logsumexp
 
 
 @LOSSES.register("proxy_anchor")
@@ -41,8 +41,8 @@ class ProxyAnchor(ProxyLoss):
         keys: Sequence[object] | None = None,
     ) -> None:
         super().__init__(runs=runs, classes=classes, dim=dim, keys=keys)
-        self.register_buffer("alpha", per_run("alpha", alpha, above=0.0))
-        self.register_buffer("delta", per_run("delta", delta))
+        self.parameter("alpha", alpha, above=0.0)
+        self.parameter("delta", delta)
 
     def of_proxies(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """See `ProxyLoss.of_proxies`."""

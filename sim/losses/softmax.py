@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from sim.catalogue import LOSSES
 from sim.distances import pairwise
 from sim.errors import number
-from sim.losses.base import ProxyLoss, per_run
+from sim.losses.base import ProxyLoss
 
 
 class CrossEntropy(ProxyLoss):
@@ -75,7 +75,7 @@ class NormalizedSoftmax(CrossEntropy):
         keys: Sequence[object] | None = None,
     ) -> None:
         super().__init__(runs=runs, classes=classes, dim=dim, keys=keys)
-        self.register_buffer("temperature", per_run("temperature", temperature, above=0.0))
+        self.parameter("temperature", temperature, above=0.0)
 
     def of_proxies(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """See `ProxyLoss.of_proxies`."""
@@ -106,7 +106,7 @@ class ProxyNCA(CrossEntropy):
         keys: Sequence[object] | None = None,
     ) -> None:
         super().__init__(runs=runs, classes=classes, dim=dim, keys=keys)
-        self.register_buffer("temperature", per_run("temperature", temperature, above=0.0))
+        self.parameter("temperature", temperature, above=0.0)
 
     def of_proxies(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """See `ProxyLoss.of_proxies`."""
@@ -151,9 +151,9 @@ class SoftTriple(CrossEntropy):
         keys: Sequence[object] | None = None,
     ) -> None:
         super().__init__(runs=runs, classes=classes, dim=dim, keys=keys, centres=centres)
-        self.register_buffer("scale", per_run("scale", scale, above=0.0))
-        self.register_buffer("gamma", per_run("gamma", gamma, above=0.0))
-        self.register_buffer("delta", per_run("delta", delta))
+        self.parameter("scale", scale, above=0.0)
+        self.parameter("gamma", gamma, above=0.0)
+        self.parameter("delta", delta)
         self.tau = number("tau", tau, "a finite number >= 0", lambda v: v >= 0)
 
     def of_proxies(self, embeddings: Tensor, labels: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sim.catalogue import LOSSES
-from sim.losses.base import SimilarityLoss, masked_logsumexp, per_run
+from sim.losses.base import SimilarityLoss, masked_logsumexp
 from sim.samplers import Tuples
 
 
@@ -30,14 +30,14 @@ class SupCon(SimilarityLoss):
         self, *, temperature: float | Tensor = 0.1, cosine: bool = True, reduction: str = "avg_nonzero"
     ) -> None:
         super().__init__(cosine=cosine, reduction=reduction)
-        self.register_buffer("temperature", per_run("temperature", temperature, above=0.0))
+        self.parameter("temperature", temperature, above=0.0)
 
     def of_similarities(self, tuples: Tuples) -> Tensor:
         """See `SimilarityLoss.of_similarities`."""
-        temperature = self.column("temperature", tuples.d_ap)
-        s_ap = tuples.d_ap / temperature
+        temperature = self.column("temperature", tuples.positive)
+        s_ap = tuples.positive / temperature
         positives = masked_logsumexp(s_ap, tuples.pos_mask).unsqueeze(-1)
-        negatives = masked_logsumexp(tuples.d_an / temperature.unsqueeze(-1), tuples.neg_mask)
+        negatives = masked_logsumexp(tuples.negative / temperature.unsqueeze(-1), tuples.neg_mask)
         share = (torch.logaddexp(positives, negatives) - s_ap).where(tuples.pos_mask, 0.0)
         count = tuples.pos_mask.sum(-1)
         terms = share.sum(-1) / count.clamp_min(1)

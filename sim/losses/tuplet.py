@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from sim.catalogue import LOSSES
-from sim.losses.base import SimilarityLoss, masked_logsumexp, per_run
-from sim.samplers import Draws, Memory, Tuples
+from sim.losses.base import SimilarityLoss, masked_logsumexp
+from sim.samplers import Sampling, Tuples
 
 
 class Tuplet(SimilarityLoss):
@@ -27,13 +27,13 @@ class Tuplet(SimilarityLoss):
 
     def __init__(self, *, temperature: float | Tensor, cosine: bool, reduction: str) -> None:
         super().__init__(cosine=cosine, reduction=reduction)
-        self.register_buffer("temperature", per_run("temperature", temperature, above=0.0))
+        self.parameter("temperature", temperature, above=0.0)
 
     def of_similarities(self, tuples: Tuples) -> Tensor:
         """See `SimilarityLoss.of_similarities`."""
-        temperature = self.column("temperature", tuples.d_ap)
-        negatives = masked_logsumexp(tuples.d_an / temperature.unsqueeze(-1), tuples.neg_mask)
-        gap = negatives - tuples.d_ap / temperature
+        temperature = self.column("temperature", tuples.positive)
+        negatives = masked_logsumexp(tuples.negative / temperature.unsqueeze(-1), tuples.neg_mask)
+        gap = negatives - tuples.positive / temperature
         return self.reduced(torch.logaddexp(gap, torch.zeros_like(gap)), tuples.pos_mask & tuples.neg_mask.any(-1))
 
 
@@ -70,6 +70,7 @@ class NPair(Tuplet):
         See `Tuplet`.
     """
 
+    title = "N-pair"
     per_run = ("temperature", "l2")
     l2: Tensor
 
@@ -82,20 +83,9 @@ class NPair(Tuplet):
         reduction: str = "avg_nonzero",
     ) -> None:
         super().__init__(temperature=temperature, cosine=cosine, reduction=reduction)
-        self.register_buffer("l2", per_run("l2", l2))
+        self.parameter("l2", l2)
 
-    def forward(
-        self,
-        embeddings: Tensor,
-        labels: Tensor,
-        *,
-        positive: str,
-        negative: str,
-        generator: torch.Generator | Draws | None = None,
-        memory: Memory | None = None,
-    ) -> Tensor:
-        """See `Loss.forward`."""
-        loss = super().forward(
-            embeddings, labels, positive=positive, negative=negative, generator=generator, memory=memory
-        )
+    def compute(self, embeddings: Tensor, labels: Tensor, sampling: Sampling) -> Tensor:
+        """See `Loss.compute`."""
+        loss = super().compute(embeddings, labels, sampling)
         return loss + self.column("l2", loss).flatten() * embeddings.square().sum(-1).mean(-1)

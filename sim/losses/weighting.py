@@ -26,7 +26,7 @@ class Weighting(abc.ABC):
     """Whether the second half of the runs are twins of the first half: same data, another initialisation."""
 
     transition: Tensor | None = None
-    """P(noisy label | class) of each run, shape (R, t, t); filled in by the trainer."""
+    """P(noisy label | class) of each run, shape (R, t, t); given to `make`."""
 
     @abc.abstractmethod
     def weights(self, terms: Tensor, mask: Tensor, progress: float) -> Tensor:
@@ -47,8 +47,17 @@ class Weighting(abc.ABC):
         """
 
 
-def make(name: str, **params: Any) -> Weighting:
+def make(name: str, *, transition: Tensor | None = None, **params: Any) -> Weighting:
     """Build a weighting.
+
+    Parameters
+    ----------
+    name : str
+        A name in `sim.catalogue.WEIGHTINGS`.
+    transition : Tensor, shape (R, t, t), optional
+        P(noisy label | class) of each run, for those that correct by it.
+    **params
+        What the weighting takes.
 
     Raises
     ------
@@ -56,7 +65,9 @@ def make(name: str, **params: Any) -> Weighting:
         For an unknown name or parameter, or a value out of range.
     """
     takes("robust.params", WEIGHTINGS[name], params)
-    return WEIGHTINGS[name](**params)
+    weighting = WEIGHTINGS[name](**params)
+    weighting.transition = transition
+    return weighting
 
 
 def smallest(terms: Tensor, mask: Tensor, fraction: float) -> Tensor:

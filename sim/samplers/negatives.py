@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from sim import kernels
 from sim.catalogue import NEGATIVES
-from sim.samplers.policies import Batch, Policy, draw, farthest, nearest
+from sim.kernels import Single
+from sim.samplers.policies import Batch, Policy, draw, farthest, farthest_of, nearest, nearest_of
 from sim.samplers.tuples import Chosen
 
 DISTANCE_FLOOR = 0.5
@@ -20,8 +23,8 @@ def _one_each(chosen: Chosen) -> Chosen:
     return Chosen(chosen.index.unsqueeze(-1), chosen.mask.unsqueeze(-1))
 
 
-def _slots(d_ap: Tensor | None) -> int:
-    return 1 if d_ap is None else d_ap.shape[2]
+def _slots(to_positive: Tensor | None) -> int:
+    return 1 if to_positive is None else to_positive.shape[2]
 
 
 def every(batch: Batch, _: Tensor | None) -> Chosen:
@@ -29,9 +32,9 @@ def every(batch: Batch, _: Tensor | None) -> Chosen:
     return Chosen(None, batch.other.unsqueeze(2))
 
 
-def random(batch: Batch, d_ap: Tensor | None) -> Chosen:
+def random(batch: Batch, to_positive: Tensor | None) -> Chosen:
     """One other-label sample for each (anchor, positive), uniformly."""
-    return _one_each(draw(batch.other.to(batch.distances.dtype), batch.uniform("negative", _slots(d_ap))))
+    return _one_each(draw(batch.other.to(batch.distances.dtype), batch.uniform("negative", _slots(to_positive))))
 
 
 def easy(batch: Batch, _: Tensor | None) -> Chosen:
@@ -44,28 +47,28 @@ def hard(batch: Batch, _: Tensor | None) -> Chosen:
     return _one_each(nearest(batch.distances, batch.other))
 
 
-def semihard(batch: Batch, d_ap: Tensor | None) -> Chosen:
+def semihard(batch: Batch, to_positive: Tensor | None) -> Chosen:
     """The nearest other-label sample strictly farther than the positive; none: the (anchor, positive) is dropped.
 
     FaceNet (Schroff et al. 2015), as in pytorch-metric-learning's ``BatchEasyHardMiner``. What that library's
     ``TripletMarginMiner`` calls semi-hard is `semihard_all`.
     """
-    assert d_ap is not None
-    if d_ap.shape[2] == 1:
-        return _one_each(nearest(batch.distances, batch.other & (batch.distances > d_ap)))
+    assert to_positive is not None
+    if to_positive.shape[2] == 1:
+        return _one_each(nearest(batch.distances, batch.other & (batch.distances > to_positive)))
     ordered, order = batch.distances.masked_fill(~batch.other, torch.inf).sort(-1)
-    place = torch.searchsorted(ordered, d_ap, right=True)
+    place = torch.searchsorted(ordered, to_positive, right=True)
     found = place < batch.other.sum(-1, keepdim=True)
     return _one_each(Chosen(order.gather(-1, place.clamp_max(order.shape[-1] - 1)), found))
 
 
-def distance_weighted(batch: Batch, d_ap: Tensor | None) -> Chosen:
+def distance_weighted(batch: Batch, to_positive: Tensor | None) -> Chosen:
     """One other-label sample for each (anchor, positive), drawn against the density of distances on the sphere.
 
     log w = (2 - m) log D - (m - 3)/2 log(1 - D^2/4) with D >= 0.5, D < 1.4 only (Wu et al. 2017, eq. 4); an anchor
     whose negatives all lie beyond 1.4 draws uniformly, as in the authors' code. Defined for embeddings of norm 1.
     """
-    uniforms = batch.uniform("negative", _slots(d_ap))
+    uniforms = batch.uniform("negative", _slots(to_positive))
     if kernels.usable(batch.distances):
         chosen = kernels.choose_distance_weighted(
             batch.distances, batch.other, batch.dim, DISTANCE_FLOOR, DISTANCE_CUTOFF, uniforms
@@ -82,11 +85,29 @@ def distance_weighted(batch: Batch, d_ap: Tensor | None) -> Chosen:
     return _one_each(draw(weight, uniforms))
 
 
-NEGATIVES.register("all")(Policy(every, single=False))
-NEGATIVES.register("random")(Policy(random, random=True))
-NEGATIVES.register("easy")(Policy(easy))
-NEGATIVES.register("semihard")(Policy(semihard, reads_other_side=True))
-NEGATIVES.register("semihard_all")(Policy(every, single=False, windowed=True))
-NEGATIVES.register("hard")(Policy(hard))
+def _semihard_reference(row: Sequence[float], candidates: Sequence[int], to_positive: float, _: float) -> list[int]:
+    return nearest_of(row, [k for k in candidates if row[k] > to_positive])
+
+
+def _window_reference(row: Sequence[float], candidates: Sequence[int], to_positive: float, alpha: float) -> list[int]:
+    return [k for k in candidates if 0 < row[k] - to_positive <= alpha]
+
+
+NEGATIVES.register("all")(Policy(every, single=False, reference=lambda row, candidates, *_: list(candidates)))
+NEGATIVES.register("random")(Policy(random, random=True, kernel=Single.RANDOM))
+NEGATIVES.register("easy")(
+    Policy(easy, kernel=Single.EASY, reference=lambda row, candidates, *_: farthest_of(row, candidates))
+)
+NEGATIVES.register("semihard")(
+    Policy(semihard, reads_other_side=True, kernel=Single.SEMIHARD, title="semi-hard", reference=_semihard_reference)
+)
+NEGATIVES.register("semihard_all")(
+    Policy(every, single=False, windowed=True, title="all semi-hard", reference=_window_reference)
+)
+NEGATIVES.register("hard")(
+    Policy(hard, kernel=Single.HARD, reference=lambda row, candidates, *_: nearest_of(row, candidates))
+)
 NEGATIVES.register("memory")(Policy(every, single=False, memory=True))
-NEGATIVES.register("distance_weighted")(Policy(distance_weighted, random=True))
+NEGATIVES.register("distance_weighted")(
+    Policy(distance_weighted, random=True, on_sphere=True, title="distance-weighted")
+)

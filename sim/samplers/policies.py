@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from sim.errors import InvalidInput
+from sim.kernels import Single
 from sim.samplers.draws import Draws
 from sim.samplers.tuples import Chosen
 
@@ -63,6 +64,10 @@ class Memory:
     labels: Tensor
 
 
+Reference = Callable[[Sequence[float], Sequence[int], float, float], list[int]]
+"""See `Policy.reference`."""
+
+
 @dataclass(frozen=True)
 class Policy:
     """A registered policy.
@@ -83,6 +88,15 @@ class Policy:
         It draws numbers.
     memory : bool
         It takes samples from a `Memory`, not from the batch.
+    on_sphere : bool
+        It is defined for embeddings of norm 1 only.
+    kernel : kernels.Single or None
+        Its code in the compiled kernel that chooses one sample on either side, where it has one.
+    title : str
+        What figures call it; empty: its name.
+    reference : callable or None
+        Its definition in plain Python, which tests hold it to, for policies without random numbers: (distances of one anchor to all
+        samples, positions it may choose from, distance of the other side's choice or NaN, alpha) -> positions chosen.
     """
 
     choose: Callable[[Batch, Tensor | None], Chosen]
@@ -91,15 +105,32 @@ class Policy:
     windowed: bool = False
     random: bool = False
     memory: bool = False
+    on_sphere: bool = False
+    kernel: Single | None = None
+    title: str = ""
+    reference: Reference | None = None
 
 
 def nearest(distances: Tensor, mask: Tensor) -> Chosen:
-    """The nearest masked sample of each row; ties go to the lowest position. Shapes (..., B) -> index (..., 1)."""
+    """The nearest masked sample of each row; ties go to the lowest position. Shapes (..., B) -> index (..., 1).
+
+    Examples
+    --------
+    >>> row = torch.tensor([0.0, 2.0, 1.0, 1.0])
+    >>> nearest(row, torch.tensor([False, True, True, True])).index.tolist()
+    [2]
+    """
     return Chosen(distances.masked_fill(~mask, torch.inf).argmin(-1, keepdim=True), mask.any(-1, keepdim=True))
 
 
 def farthest(distances: Tensor, mask: Tensor) -> Chosen:
-    """The farthest masked sample of each row; ties go to the lowest position. Shapes (..., B) -> index (..., 1)."""
+    """The farthest masked sample of each row; ties go to the lowest position. Shapes (..., B) -> index (..., 1).
+
+    Examples
+    --------
+    >>> farthest(torch.tensor([0.0, 2.0, 1.0, 2.0]), torch.tensor([True, True, True, True])).index.tolist()
+    [1]
+    """
     return Chosen(distances.masked_fill(~mask, -torch.inf).argmax(-1, keepdim=True), mask.any(-1, keepdim=True))
 
 
@@ -115,6 +146,12 @@ def draw(weights: Tensor, uniforms: Tensor) -> Chosen:
     -------
     Chosen
         index and mask (R, B, S); a row of zeros gives no choice.
+
+    Examples
+    --------
+    >>> weights = torch.tensor([[[1.0, 0.0, 3.0]]])
+    >>> draw(weights, torch.tensor([[[0.0, 0.2, 0.25, 0.9]]])).index.tolist()
+    [[[0, 0, 2, 2]]]
     """
     cumulative = weights.cumsum(-1)
     total = cumulative[..., -1:]
@@ -122,3 +159,19 @@ def draw(weights: Tensor, uniforms: Tensor) -> Chosen:
     # u * total can round up to total itself: the last column with weight is then meant.
     last = (cumulative < total).sum(-1, keepdim=True)
     return Chosen(torch.minimum(index, last), (total > 0).expand_as(index))
+
+
+def nearest_of(row: Sequence[float], candidates: Sequence[int]) -> list[int]:
+    """The first of the nearest candidates, for a policy's `reference`.
+
+    Examples
+    --------
+    >>> nearest_of([0.0, 2.0, 1.0, 1.0], [1, 2, 3])
+    [2]
+    """
+    return [min(candidates, key=lambda j: row[j])] if candidates else []
+
+
+def farthest_of(row: Sequence[float], candidates: Sequence[int]) -> list[int]:
+    """The first of the farthest candidates, for a policy's `reference`."""
+    return [max(candidates, key=lambda j: row[j])] if candidates else []

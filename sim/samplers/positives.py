@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from sim.catalogue import POSITIVES
 from sim.errors import InvalidInput
-from sim.samplers.policies import Batch, Policy, draw, farthest, nearest
+from sim.kernels import Single
+from sim.samplers.policies import Batch, Policy, draw, farthest, farthest_of, nearest, nearest_of
 from sim.samplers.tuples import Chosen
 
 
@@ -33,13 +35,13 @@ def hard(batch: Batch, _: Tensor | None) -> Chosen:
     return farthest(batch.distances, batch.same)
 
 
-def semihard(batch: Batch, d_an: Tensor | None) -> Chosen:
+def semihard(batch: Batch, to_negative: Tensor | None) -> Chosen:
     """The farthest same-label sample that is strictly nearer than the anchor's negative; none: the anchor is dropped.
 
     As in pytorch-metric-learning's ``BatchEasyHardMiner``.
     """
-    assert d_an is not None
-    return farthest(batch.distances, batch.same & (batch.distances < d_an.unsqueeze(-1)))
+    assert to_negative is not None
+    return farthest(batch.distances, batch.same & (batch.distances < to_negative.unsqueeze(-1)))
 
 
 @POSITIVES.family("k_easy", "K")
@@ -54,7 +56,10 @@ def k_easy(field: str, number: str) -> Policy:
         )
         return Chosen(nearest_k.indices, batch.same.gather(2, nearest_k.indices))
 
-    return Policy(choose, single=False)
+    def reference(row: Sequence[float], candidates: Sequence[int], _: float, __: float) -> list[int]:
+        return sorted(candidates, key=lambda j: row[j])[: int(number)]
+
+    return Policy(choose, single=False, title=f"{number} easiest", reference=reference)
 
 
 @POSITIVES.family("easy_within", "D")
@@ -70,11 +75,26 @@ def easy_within(field: str, number: str) -> Policy:
     def choose(batch: Batch, _: Tensor | None) -> Chosen:
         return nearest(batch.distances, batch.same & (batch.distances <= limit))
 
-    return Policy(choose)
+    def reference(row: Sequence[float], candidates: Sequence[int], _: float, __: float) -> list[int]:
+        return nearest_of(row, [j for j in candidates if row[j] <= limit])
+
+    return Policy(choose, title=f"easy within {number}", reference=reference)
 
 
-POSITIVES.register("all")(Policy(every, single=False))
-POSITIVES.register("random")(Policy(random, random=True))
-POSITIVES.register("easy")(Policy(easy))
-POSITIVES.register("semihard")(Policy(semihard, reads_other_side=True))
-POSITIVES.register("hard")(Policy(hard))
+def _semihard_reference(row: Sequence[float], candidates: Sequence[int], to_negative: float, _: float) -> list[int]:
+    return farthest_of(row, [j for j in candidates if row[j] < to_negative])
+
+
+POSITIVES.register("all")(Policy(every, single=False, reference=lambda row, candidates, *_: list(candidates)))
+POSITIVES.register("random")(Policy(random, random=True, kernel=Single.RANDOM))
+POSITIVES.register("easy")(
+    Policy(
+        easy, kernel=Single.EASY, title="easy (EPS)", reference=lambda row, candidates, *_: nearest_of(row, candidates)
+    )
+)
+POSITIVES.register("semihard")(
+    Policy(semihard, reads_other_side=True, kernel=Single.SEMIHARD, reference=_semihard_reference)
+)
+POSITIVES.register("hard")(
+    Policy(hard, kernel=Single.HARD, reference=lambda row, candidates, *_: farthest_of(row, candidates))
+)

@@ -32,22 +32,22 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Tuples:
-    """The tuples of R batches with differentiable distances.
+    """The tuples of R batches with differentiable distances or similarities.
 
     Attributes
     ----------
-    d_ap : Tensor, shape (R, B, P)
-        Anchor-positive distances.
-    d_an : Tensor, shape (R, B, P or 1, N)
-        Anchor-negative distances.
-    pos_mask : Tensor, bool, shape of ``d_ap``
-    neg_mask : Tensor, bool, shape of ``d_an``
+    positive : Tensor, shape (R, B, P)
+        From each anchor to its positives: distances, or similarities where a loss asked for these.
+    negative : Tensor, shape (R, B, P or 1, N)
+        From each anchor to its negatives, alike.
+    pos_mask : Tensor, bool, shape of ``positive``
+    neg_mask : Tensor, bool, shape of ``negative``
     window : Tensor, shape (R,), or None
-        If given, only triplets with 0 < d_an - d_ap <= window count (all semi-hard triplets).
+        If given, only triplets with 0 < negative - positive <= window count (all semi-hard triplets).
     """
 
-    d_ap: Tensor
-    d_an: Tensor
+    positive: Tensor
+    negative: Tensor
     pos_mask: Tensor
     neg_mask: Tensor
     window: Tensor | None = None
@@ -55,7 +55,7 @@ class Tuples:
     @property
     def all_pairs(self) -> bool:
         """Whether every positive meets every negative of its anchor (P = N = B): the case that must not be expanded."""
-        return self.d_ap.shape[2] > 1 and self.d_an.shape[2] == 1 and self.d_an.shape[3] > 1
+        return self.positive.shape[2] > 1 and self.negative.shape[2] == 1 and self.negative.shape[3] > 1
 
     def triplets(self) -> Tensor:
         """Number of triplets, shape (R,), int64."""
@@ -67,12 +67,12 @@ class Tuples:
         """Bool mask (R, B, P, N) of the triplets; not for `all_pairs`."""
         mask = self.pos_mask.unsqueeze(-1) & self.neg_mask
         if self.window is not None:
-            gap = self.d_an - self.d_ap.unsqueeze(-1)
+            gap = self.negative - self.positive.unsqueeze(-1)
             mask = mask & (gap > 0) & (gap <= self.window.view(-1, 1, 1, 1))
         return mask
 
     def triplet_counts(self) -> tuple[Tensor, Tensor]:
-        """In how many triplets each positive slot and each negative slot stands; shapes of ``d_ap`` and ``d_an``."""
+        """In how many triplets each positive slot and each negative slot stands; shapes of ``positive`` and ``negative``."""
         if self.all_pairs and self.window is not None:
             within = active_counts(self, self.window, inclusive=True)
             not_above = active_counts(self, torch.zeros_like(self.window), inclusive=True)
@@ -81,7 +81,7 @@ class Tuples:
             per_positive = self.pos_mask * self.neg_mask.sum(-1)
             return per_positive, self.neg_mask * self.pos_mask.sum(2)[..., None, None]
         mask = self.triplet_mask()
-        per_negative = mask.sum(2, keepdim=True) if self.d_an.shape[2] == 1 else mask
+        per_negative = mask.sum(2, keepdim=True) if self.negative.shape[2] == 1 else mask
         return mask.sum(-1), per_negative.long()
 
 
@@ -116,40 +116,40 @@ def gather_tuples(
         columns = distances.to_columns(embeddings, flat) if matrix is None else matrix.gather(2, flat)
         return columns.view(index.shape)
 
-    d_ap = of(positives.index)
-    d_an = of(negatives.index)
+    positive = of(positives.index)  # (R, B, P)
+    negative = of(negatives.index)  # (R, B, P or 1, N)
     if negatives.index is None:
-        d_an = d_an.unsqueeze(2)
+        negative = negative.unsqueeze(2)
     if squared:
-        d_ap, d_an = d_ap.square(), d_an.square()
-    return Tuples(d_ap, d_an, positives.mask, negatives.mask, window)
+        positive, negative = positive.square(), negative.square()
+    return Tuples(positive, negative, positives.mask, negatives.mask, window)
 
 
 def active_counts(tuples: Tuples, alpha: Tensor, *, inclusive: bool = False) -> tuple[Tensor, Tensor]:
-    """For all pairs: how many triplets with d_ap + alpha > d_an each positive and each negative stands in.
+    """For all pairs: how many triplets with positive + alpha > negative each positive and each negative stands in.
 
     Sorting each row once replaces the B^3 comparisons by B^2 log B. Both counts compare the same rounded numbers
-    (d_ap + alpha against d_an), so they always agree on which triplets are active, ties included.
+    (positive + alpha against negative), so they always agree on which triplets are active, ties included.
 
     Parameters
     ----------
     tuples : Tuples with `all_pairs`; ``window`` is ignored.
     alpha : Tensor, shape (R,)
     inclusive : bool
-        Count d_ap + alpha >= d_an instead.
+        Count positive + alpha >= negative instead.
 
     Returns
     -------
     (Tensor, Tensor)
         Integer counts, shapes (R, B, B) and (R, B, 1, B); 0 where masked.
     """
-    if tuples.d_ap.shape[1] <= kernels.BRUTE_FORCE_UP_TO and kernels.usable(tuples.d_ap):
-        reached = tuples.d_ap.detach() + alpha.view(-1, 1, 1)
-        d_an, negative = tuples.d_an.detach().squeeze(2), tuples.neg_mask.squeeze(2)
-        counts = kernels.active_counts(reached, d_an, tuples.pos_mask, negative, inclusive)
+    if tuples.positive.shape[1] <= kernels.BRUTE_FORCE_UP_TO and kernels.usable(tuples.positive):
+        reached = tuples.positive.detach() + alpha.view(-1, 1, 1)
+        negative, neg_mask = tuples.negative.detach().squeeze(2), tuples.neg_mask.squeeze(2)
+        counts = kernels.active_counts(reached, negative, tuples.pos_mask, neg_mask, inclusive)
         return counts[0], counts[1].unsqueeze(2)
-    reach = (tuples.d_ap.detach() + alpha.view(-1, 1, 1)).masked_fill(~tuples.pos_mask, torch.inf)
-    negatives = tuples.d_an.detach().squeeze(2).masked_fill(~tuples.neg_mask.squeeze(2), torch.inf)
+    reach = (tuples.positive.detach() + alpha.view(-1, 1, 1)).masked_fill(~tuples.pos_mask, torch.inf)
+    negatives = tuples.negative.detach().squeeze(2).masked_fill(~tuples.neg_mask.squeeze(2), torch.inf)
     within_reach = torch.searchsorted(negatives.sort(-1).values, reach, right=inclusive)
     out_of_reach = torch.searchsorted(reach.sort(-1).values, negatives, right=not inclusive)
     of_positive = within_reach * tuples.pos_mask

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -17,7 +18,7 @@ from figures import Source, schematic, throughput, zero_loss
 from figures.render import provenance, render
 from figures.report import conclude, readable, write_report
 from figures.spread_and_subclusters import draw_metrics
-from sim.catalogue import FIGURES, STUDIES
+from sim.catalogue import FIGURES, POSITIVES, STUDIES
 from sim.studies import final, table
 from sim.sweeps.execute import execute
 from sim.sweeps.grid import grid
@@ -183,3 +184,15 @@ def test_runs_of_one_seed_begin_alike() -> None:
     configs = {c.positive: c for c in STUDIES["training"].configs("quick") if c.steps == 50}
     assert set(configs) == {"random", "easy"}
     assert all(c.optimizer.schedule == "constant" for c in configs.values())
+
+
+def test_every_positive_has_a_look(source: Source, replace: Callable[..., None]) -> None:
+    """Shipped families, and a policy from outside, are drawn as the others are: after all runs are trained is no time to fail."""
+    replace(POSITIVES, "own", POSITIVES["easy"])
+    results = source.results
+    for name in ("k_easy:3", "easy_within:0.5", "own", "gone"):
+        shown = results.assign(positive=results["positive"].replace({"random": name}))
+        figure = FIGURES["spread_and_subclusters"].draw(dataclasses.replace(source, results=shown))
+        lines = figure.axes[0].get_lines()
+        assert len({(line.get_color(), line.get_marker()) for line in lines if line.get_marker() != "None"}) == 2
+        plt.close(figure)

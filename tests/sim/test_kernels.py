@@ -9,14 +9,19 @@ import torch
 from torch import Tensor
 
 from sim import kernels as compiled
-from sim.catalogue import OPTIMIZERS
+from sim.catalogue import NEGATIVES, OPTIMIZERS, POSITIVES
 from sim.losses import make
 from sim.samplers import RunDraws, select
 from sim.samplers.tuples import Tuples, active_counts
 
 pytestmark = pytest.mark.skipif(not compiled.AVAILABLE, reason="Numba isn't installed (extra: fast)")
 
-SINGLES = [p for p in itertools.product(compiled.SINGLE, repeat=2) if p != ("semihard", "semihard")]
+SINGLES = [
+    (positive, negative)
+    for positive, negative in itertools.product(POSITIVES, NEGATIVES)
+    if POSITIVES[positive].kernel is not None and NEGATIVES[negative].kernel is not None
+    if not (POSITIVES[positive].reads_other_side and NEGATIVES[negative].reads_other_side)
+]
 
 
 def batches(dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
@@ -49,8 +54,8 @@ def test_single_choices(
     plain = select(x, labels, positive=positive, negative=negative, generator=RunDraws([1, 2, 3]))
     assert torch.equal(ours.pos_mask, plain.pos_mask)
     assert torch.equal(ours.neg_mask, plain.neg_mask)
-    assert torch.equal(ours.d_ap * ours.pos_mask, plain.d_ap * plain.pos_mask)
-    assert torch.equal(ours.d_an * ours.neg_mask, plain.d_an * plain.neg_mask)
+    assert torch.equal(ours.positive * ours.pos_mask, plain.positive * plain.pos_mask)
+    assert torch.equal(ours.negative * ours.neg_mask, plain.negative * plain.neg_mask)
 
 
 @pytest.mark.parametrize("labels", [torch.zeros(2, 6, dtype=torch.int64), torch.arange(6).expand(2, 6)])
@@ -67,7 +72,7 @@ def test_nothing_to_choose_from(positive: str, negative: str, labels: Tensor, mo
 @pytest.mark.parametrize("inclusive", [False, True])
 def test_active_counts_with_ties(inclusive: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     generator = torch.Generator().manual_seed(0)
-    # Quarters are exact, so that d_ap + alpha = d_an happens often.
+    # Quarters are exact, so that positive + alpha = negative happens often.
     d = torch.randint(0, 8, (4, 12, 12), generator=generator).float() / 4
     pos = torch.rand(4, 12, 12, generator=generator) < 0.4
     neg = ~pos & (torch.rand(4, 12, 12, generator=generator) < 0.8)

@@ -17,13 +17,14 @@ from torch import Tensor
 from sim.catalogue import LOSSES, NEGATIVES, POSITIVES
 from sim.config import RunConfig, parse
 from sim.errors import InvalidInput
-from sim.losses import make
+from sim.losses import make, parameters_of
 from sim.losses.base import ProxyLoss
 from sim.problems import build
-from sim.samplers import check_pair
 from sim.training import train
 
 EUCLIDEAN = LpDistance(normalize_embeddings=False)
+READY = [n for n in LOSSES if all(p.default is not p.empty for p in parameters_of(n).values())]
+"""Losses that need no parameter."""
 PROXIES = [name for name in LOSSES if issubclass(LOSSES[name], ProxyLoss)]
 TUPLES = [name for name in LOSSES if name not in PROXIES and name != "pml"]
 PEERS = {
@@ -184,8 +185,7 @@ def test_every_positive_meets_every_negative_that_makes_sense(name: str) -> None
     for positive in POSITIVES:
         for negative in (n for n in NEGATIVES if not NEGATIVES[n].memory):
             try:
-                check_pair(positive, negative)
-                loss.check(positive, negative)
+                loss.sampling(positive, negative)
             except InvalidInput:
                 continue
             value = loss(x, labels, positive=positive, negative=negative, generator=torch.Generator().manual_seed(0))
@@ -195,7 +195,7 @@ def test_every_positive_meets_every_negative_that_makes_sense(name: str) -> None
     assert met >= 25
 
 
-@pytest.mark.parametrize("name", [n for n in LOSSES if n != "pml"])
+@pytest.mark.parametrize("name", READY)
 @pytest.mark.parametrize("labels", [[[0, 0, 0, 0]], [[0, 1, 2, 3]], [[0, 0, 1, 1]]])
 def test_collapsed_batches_and_missing_sides_stay_finite(name: str, labels: list[list[int]]) -> None:
     x = torch.ones(1, 4, 3, dtype=torch.float64, requires_grad=True)
@@ -204,7 +204,7 @@ def test_collapsed_batches_and_missing_sides_stay_finite(name: str, labels: list
     assert torch.isfinite(value).all() and torch.isfinite(torch.autograd.grad(value.sum(), x)[0]).all()
 
 
-@pytest.mark.parametrize("name", [n for n in LOSSES if n != "pml"])
+@pytest.mark.parametrize("name", READY)
 def test_a_run_is_the_same_alone_and_among_others(name: str) -> None:
     policies = {"positive": "all", "negative": "all"} if name in PROXIES else {"positive": "easy", "negative": "random"}
     base = {
@@ -223,8 +223,8 @@ def test_a_run_is_the_same_alone_and_among_others(name: str) -> None:
 def test_bad_input_is_named() -> None:
     x, labels = batches()
     for field, call in {
-        "positive": lambda: make("softmax", runs=2, classes=3, dim=4).check("easy", "all"),
-        "negative": lambda: make("supcon").check("easy", "semihard_all"),
+        "positive": lambda: make("softmax", runs=2, classes=3, dim=4).sampling("easy", "all"),
+        "negative": lambda: make("supcon").sampling("easy", "semihard_all"),
         "classes": lambda: make("proxy_nca", runs=2, dim=4),
         "temperature": lambda: make("ntxent", temperature=0.0),
         "loss.margin": lambda: make("npair", margin=1.0),

@@ -28,7 +28,7 @@ def test_k_easy_are_the_k_nearest(k: int) -> None:
         for i in range(12):
             same = [j for j in range(12) if labels[r, j] == labels[r, i] and j != i]
             nearest = sorted(float((x[r, i] - x[r, j]).norm()) for j in same)[:k]
-            ours = sorted(tuples.d_ap[r, i][tuples.pos_mask[r, i]].tolist())
+            ours = sorted(tuples.positive[r, i][tuples.pos_mask[r, i]].tolist())
             assert ours == pytest.approx(nearest)
 
 
@@ -44,10 +44,10 @@ def test_k_easy_between_easy_and_all() -> None:
 def test_easy_within_drops_anchors_whose_nearest_is_far() -> None:
     x, labels = batch()
     easy = select(x, labels, positive="easy", negative="hard")
-    limit = float(easy.d_ap.flatten().sort().values[11:13].mean())
+    limit = float(easy.positive.flatten().sort().values[11:13].mean())
     within = select(x, labels, positive=f"easy_within:{limit}", negative="hard")
-    assert torch.equal(within.pos_mask, easy.d_ap <= limit)
-    assert torch.equal(within.d_ap[within.pos_mask], easy.d_ap[within.pos_mask])
+    assert torch.equal(within.pos_mask, easy.positive <= limit)
+    assert torch.equal(within.positive[within.pos_mask], easy.positive[within.pos_mask])
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_memory_negatives_are_its_samples_of_other_labels() -> None:
                 for q in range(5)
                 if memory.labels[r, q] >= 0 and memory.labels[r, q] != labels[r, i]
             ]
-            assert tuples.d_an[r, i, 0][tuples.neg_mask[r, i, 0]].tolist() == pytest.approx(expected)
+            assert tuples.negative[r, i, 0][tuples.neg_mask[r, i, 0]].tolist() == pytest.approx(expected)
     with pytest.raises(InvalidInput, match="memory: got None"):
         select(x, labels, positive="easy", negative="memory")
 

@@ -41,7 +41,7 @@ def test_random_choices_are_uniform(side: str) -> None:
         negative="random",
         generator=torch.Generator().manual_seed(1),
     )
-    drawn = (tuples.d_ap if side == "positive" else tuples.d_an)[:, 0].flatten()
+    drawn = (tuples.positive if side == "positive" else tuples.negative)[:, 0].flatten()
     expected = [1.0, 4.0, 9.0] if side == "positive" else [16.0, 25.0, 36.0, 49.0]
     counts = [int((drawn == e).sum()) for e in expected]
     assert sum(counts) == 5000
