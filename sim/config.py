@@ -135,6 +135,16 @@ class RunConfig(_Model):
             form["optimizer"].pop(name)
         return json.dumps(form, sort_keys=True)
 
+    def checkpoint_steps(self) -> list[int]:
+        """The steps after which the run is evaluated: evenly spread, the first (0) and the last among them.
+
+        Examples
+        --------
+        >>> RunConfig(steps=10, checkpoints=4).checkpoint_steps()
+        [0, 2, 5, 8, 10]
+        """
+        return sorted({round(k * self.steps / self.checkpoints) for k in range(self.checkpoints + 1)})
+
     def check(self) -> RunConfig:
         """Refuse what can be refused before any data is built; returns itself.
 

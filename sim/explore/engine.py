@@ -106,12 +106,10 @@ class Engine:
         configs = [self.state.config(positive) for positive in self.state.positives]
         data = configs[0].data
         self.problem: Problem = build(data.name, self.state.seed, **data.params)
-        trainers = [Trainer([config], [self.problem]) for config in configs]
-        for trainer in trainers:
-            # Draws ahead delay the first frame after a change; the numbers drawn are the same.
-            trainer.batches.block = trainer.draws.block = AHEAD
+        # Draws ahead delay the first frame after a change; the numbers drawn are the same.
+        trainers = [Trainer([config], [self.problem], ahead=AHEAD) for config in configs]
         self.continued = carried is not None and all(
-            _carry(old, new) for old, new in zip(carried, trainers, strict=False)
+            new.carry_over(old) for old, new in zip(carried, trainers, strict=False)
         )
         self.trainers = trainers
         self.generation += 1
@@ -123,7 +121,7 @@ class Engine:
             if trainer.active:
                 trainer.step()
                 if trainer.steps == AHEAD:
-                    trainer.batches.block = trainer.draws.block = 4 * AHEAD
+                    trainer.draw_ahead(4 * AHEAD)
 
     @property
     def diverged(self) -> list[int]:
@@ -132,8 +130,8 @@ class Engine:
 
     def labels(self) -> np.ndarray:
         """The labels trained on, (n,): flipped ones in static noise; the true classes where they're drawn afresh each time."""
-        trainer = self.trainers[0]
-        found: np.ndarray = (trainer.labels if trainer.static else trainer.classes)[0].numpy()
+        labels = self.trainers[0].labels
+        found: np.ndarray = (labels.classes if labels.flipped is None else labels.flipped)[0].numpy()
         return found
 
     def inputs(self) -> np.ndarray:
@@ -226,17 +224,3 @@ def _line(loss: str, kind: str, t: int, n: int, positive: str) -> tuple[float, .
         losses = _expected(d, classes, noise.transition(kind, t, level), loss, positive)
         shares.append(float(losses.min() / losses[0]))
     return tuple(shares)
-
-
-def _carry(old: Trainer, new: Trainer) -> bool:
-    """Take over parameters and moments, if shapes agree; says whether it did."""
-    shapes = [[p.shape for p in t.parameters] for t in (old, new)]
-    if shapes[0] != shapes[1]:
-        return False
-    with torch.no_grad():
-        for a, b in zip(old.parameters, new.parameters, strict=True):
-            b.copy_(a)
-        for old_moment, moment in zip(old.optimizer.moments, new.optimizer.moments, strict=True):
-            moment.copy_(old_moment)
-    new.steps, new.optimizer.steps = old.steps, old.optimizer.steps
-    return True
