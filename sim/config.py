@@ -29,7 +29,7 @@ class _Model(BaseModel):
 
 
 class Data(_Model):
-    """What to train on: a name in `sim.problems.PROBLEMS` and its parameters."""
+    """What to train on: a name in `sim.problems` and its parameters."""
 
     name: str = "gaussian_mixture"
     params: Params = Field(default_factory=dict)
@@ -50,7 +50,7 @@ class Noise(_Model):
 
 
 class Net(_Model):
-    """The embedding net: a name in `sim.nets.NETS`, the embedding and the net's own parameters."""
+    """The embedding net: a name in `sim.catalogue.NETS`, the embedding and the net's own parameters."""
 
     kind: str = "mlp"
     dim: int = Field(2, ge=1)
@@ -59,7 +59,7 @@ class Net(_Model):
 
 
 class Loss(_Model):
-    """A name in `sim.losses.LOSSES` and its parameters."""
+    """A name in `sim.catalogue.LOSSES` and its parameters."""
 
     name: str = "triplet"
     params: Params = Field(default_factory=dict)
@@ -73,7 +73,7 @@ class Batch(_Model):
 
 
 class Robust(_Model):
-    """A noise-robust baseline: a name in `sim.losses.weighting.WEIGHTINGS`, or none."""
+    """A noise-robust baseline: a name in `sim.catalogue.WEIGHTINGS`, or none."""
 
     name: str = "none"
     params: Params = Field(default_factory=dict)

@@ -13,7 +13,8 @@ from sim.catalogue import NETS
 from sim.config import RunConfig, dotted, parse
 from sim.errors import InvalidInput
 from sim.generators import generate
-from sim.nets import MLP, Conv
+from sim.nets.conv import Conv
+from sim.nets.mlp import MLP
 from sim.problems import Problem, build
 from sim.sweeps.grid import grid
 from sim.training import Trainer, train

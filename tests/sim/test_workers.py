@@ -18,7 +18,7 @@ from sim.generators import generator
 from sim.losses.base import TupleLoss
 from sim.losses.triplet import Triplet
 from sim.metrics.base import metric
-from sim.nets import MLP
+from sim.nets.mlp import MLP
 from sim.noise import class_conditional, symmetric
 from sim.optim import SGD
 from sim.samplers.policies import Policy, nearest
