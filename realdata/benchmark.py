@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from sim.catalogue import LOSSES, STUDIES
 from sim.config import RunConfig
@@ -14,6 +12,9 @@ from sim.studies import FINE_LABEL_METRICS, Study, easy_against, falls_with_nois
 from sim.sweeps import spec
 from sim.sweeps.grid import grid
 from sim.verdict import Finding, decide
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SPREAD = {"relative_spread": "the spread relative to the between-class distance"}
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from importlib import resources
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from sim.catalogue import RECORDED
 from sim.studies import FINE_LABEL_METRICS, easy_against
 from sim.tables import markdown, wide
 from sim.verdict import decide
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TITLES = {
     "digits": "Digits: trained on even/odd, retrieved by digit",
@@ -35,6 +37,8 @@ def names() -> list[str]:
 @functools.cache
 def rows(name: str) -> pd.DataFrame:
     """One row a run: factors, seed and the metrics at the end of the training, on the test split."""
+    import pandas as pd
+
     with (resources.files("realdata") / "results" / f"{name}.csv").open() as file:
         return pd.read_csv(file, comment="#")
 

@@ -117,11 +117,24 @@ class Registry(Generic[T]):
             try:
                 for home in self.homes:
                     _import_home(home)
+                self._sort_built_ins()
                 plugins.load_entry_points(self.group)
                 plugins.load_named()
                 self._filled = True
             finally:
                 self._filling = False
+
+    def _sort_built_ins(self) -> None:
+        """Built-ins by home and module, then what came from outside: whoever was imported first plays no part."""
+
+        def place(name: str) -> tuple[int, list[tuple[int, str]]]:
+            module = self._origins[name].module
+            if not self._built_in(self._origins[name]):
+                return len(self.homes), []
+            home = next(k for k, h in enumerate(self.homes) if module == h or module.startswith(f"{h}."))
+            return home, natural(module)
+
+        self._entries = {name: self._entries[name] for name in sorted(self._entries, key=place)}
 
     def __getitem__(self, name: str) -> T:
         self._fill()

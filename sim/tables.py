@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from sim.studies import FINE_LABEL_METRICS, easy_against, paired, table
 from sim.verdict import Finding, Interval, decide
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SIDE = ["loss.name", "negative", "noise.level"]
 
@@ -62,6 +64,8 @@ def wide(last: pd.DataFrame, metric: str, bold: Callable[[str], str]) -> pd.Data
     bold : callable
         What to do with the text of a cell that is `best`.
     """
+    import pandas as pd
+
     chosen = best(last, metric)
     lines: dict[tuple[str, str, str], dict[str, str]] = {}
     for row in table(last, [metric]).to_dict("records"):
@@ -79,6 +83,8 @@ def wide(last: pd.DataFrame, metric: str, bold: Callable[[str], str]) -> pd.Data
 
 def differences(last: pd.DataFrame, baseline: str = "random") -> pd.DataFrame:
     """Easy minus baseline positives, paired by seed: mean, 95 % interval, p (Holm over the table) and verdict."""
+    import pandas as pd
+
     findings = decide(easy_against(last, FINE_LABEL_METRICS, baseline))
     return pd.DataFrame([_difference(f, baseline) for f in findings])
 

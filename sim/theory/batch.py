@@ -173,8 +173,8 @@ def batch_loss(
     if uniform_or_triplet or positive != negative or (loss == "margin" and positive == "all"):
         if points is None:
             raise InvalidInput("points", None, f"the embedding: {loss} with {positive} positives has no closed form")
-        own: dict[str, dict[str, Any]] = {"margin": {"beta": beta}, "contrastive": {"squared": squared}}
-        training = losses.make(loss, alpha=alpha, reduction="sum", **own.get(loss, {}))
+        special: dict[str, dict[str, Any]] = {"margin": {"beta": beta}, "contrastive": {"squared": squared}}
+        training = losses.make(loss, alpha=alpha, reduction="sum", **special.get(loss, {}))
         if per_class is None:
             pools = [(np.arange(len(labels)), batch_size or 0)]
         else:

@@ -10,7 +10,7 @@ from sim import noise
 from sim.errors import InvalidInput
 from sim.losses import make
 from sim.theory import expected_loss
-from sim.theory.batch import _estimate, batch_loss, pair_use
+from sim.theory.batch import _drawn_batches, _estimate, batch_loss, pair_use
 
 CLASSES = np.array([0] * 5 + [1] * 4 + [2] * 6)
 TRANSITION = [[0.8, 0.2, 0.0], [0.1, 0.6, 0.3], [0.3, 0.3, 0.4]]
@@ -34,9 +34,10 @@ def test_exact_equals_the_mean_over_batches(choice: str, loss: str, squared: boo
     options = {"loss": loss, "positive": choice, "negative": choice, "per_class": per_class, "alpha": 0.6, "beta": beta}
     exact = batch_loss(DISTANCES, CLASSES, TRANSITION, squared=squared, **options)
     assert exact.standard_error == 0
-    drawn = _estimate(
-        POINTS, CLASSES, np.array(TRANSITION), loss, choice, choice, per_class, None, 0.6, beta, squared, 20_000, 1
-    )
+    own = {"margin": {"beta": beta}, "contrastive": {"squared": squared}}.get(loss, {})
+    pools = [(np.flatnonzero(c == CLASSES), per_class) for c in range(3)]
+    batches = _drawn_batches(CLASSES, np.array(TRANSITION), pools, 20_000, 1)
+    drawn = _estimate(make(loss, alpha=0.6, reduction="sum", **own), POINTS, batches, choice, choice)
     assert abs(exact.value - drawn.value) < 4 * drawn.standard_error
     assert drawn.standard_error < 0.01 * exact.value
 
