@@ -78,7 +78,7 @@ def monte_carlo(n: int) -> tuple[float, float]:
         value.sum().backward()
         seconds.append(time.perf_counter() - started)
         values.append(float(value.detach()))
-    return float(np.median(seconds)), (np.std(values, ddof=1) / np.mean(values) / 1e-3) ** 2
+    return float(np.median(seconds)), float((np.std(values, ddof=1) / np.mean(values) / 1e-3) ** 2)
 
 
 def _child(work: Callable[[int], object], n: int, out: multiprocessing.Queue) -> None:  # type: ignore[type-arg]
@@ -119,8 +119,9 @@ def main() -> None:
         else:
             row += ["", "", ""]
         if n <= MONTE_CARLO_UP_TO:
-            (per_draw, draws), _, _ = measure(monte_carlo, n)  # type: ignore[misc]
-            row += [f"{per_draw * max(draws, 1):.2f}", f"{max(draws, 1):.0f}"]
+            drawn, _, _ = measure(monte_carlo, n)
+            per_draw, draws = drawn[0], max(drawn[1], 1)
+            row += [f"{per_draw * draws:.2f}", f"{draws:.0f}"]
         table.add_row(*row)
     Console(width=130).print(table)
 

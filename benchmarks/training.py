@@ -241,7 +241,7 @@ def shares(case: Case) -> dict[str, float]:
             spent.setdefault(name, []).append((marks[-1] - marks[-2]) * 1000)
 
         index = t.batches.next()
-        labels = t.draw_labels(index)
+        labels = t.labels.draw(index, t.draws)
         x = t.splits["train"].rows(index)
         mark("batch")
         embeddings = t.net(x, index)

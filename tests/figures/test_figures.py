@@ -16,13 +16,14 @@ import torch
 
 from figures import Source, schematic, throughput, zero_loss
 from figures.render import provenance, render
-from figures.report import conclude, readable, write_report
+from figures.report import conclude, write_report
 from figures.spread_and_subclusters import draw_metrics
 from sim.catalogue import FIGURES, POSITIVES, STUDIES
 from sim.studies import final, table
 from sim.sweeps.execute import execute
 from sim.sweeps.grid import grid
 from sim.sweeps.store import Store
+from sim.tables import readable
 
 mpl.use("Agg")
 
@@ -175,7 +176,7 @@ def test_throughput_is_what_the_benchmark_recorded() -> None:
     rows = throughput.rows()
     np.testing.assert_array_less(rows["ratio, least"], rows["ratio"] + 1e-9)
     figure = FIGURES["throughput"].draw(Source(None, "quick", [], None))
-    widths = sorted(bar.get_width() for bar in figure.axes[0].patches)
+    widths = sorted(bar.get_width() for bar in figure.axes[0].patches)  # type: ignore[attr-defined]
     np.testing.assert_allclose(widths, sorted(rows["ratio"]))
 
 

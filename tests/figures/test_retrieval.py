@@ -41,7 +41,7 @@ def test_the_gallery(tmp_path: Path) -> None:
     assert len(figure.axes) == 2 * 8 * (1 + NEIGHBOURS)
     marks = [[line.get_marker() for line in axis.lines[1:]] for axis in figure.axes]
     assert sum(m == [] for m in marks) == 2 * 8  # the queries
-    counted = [int(sub._suptitle.get_text().split(": ")[1].split(" of ")[0]) for sub in figure.subfigs]
+    counted = [int(sub.get_suptitle().split(": ")[1].split(" of ")[0]) for sub in figure.subfigs]
     assert sum(m == ["P"] for m in marks) == sum(counted)
     assert sum(m == ["X"] for m in marks) == 2 * 8 * NEIGHBOURS - sum(counted) > 0
     plt.close(figure)

@@ -65,7 +65,7 @@ def cub200(tmp_path: Path) -> Path:
     return base.parent
 
 
-def annotations(**columns: list[object]) -> np.ndarray:
+def columns_of(**columns: list[object]) -> np.ndarray:
     rows = np.empty((1, len(columns["class"])), dtype=[(name, object) for name in columns])
     for name, values in columns.items():
         rows[name][0] = np.array([*values, None], object)[:-1]
@@ -88,7 +88,7 @@ def cars196(tmp_path: Path) -> Path:
         names = [f"{n:05d}.jpg" for n in range(1, len(models) + 1)]
         for name, model in zip(names, models, strict=True):
             picture(root / folder / name, 40 * model)
-        savemat(root / place, {"annotations": annotations(**{"fname": names, "class": models})})
+        savemat(root / place, {"annotations": columns_of(**{"fname": names, "class": models})})
     savemat(root / "devkit" / "cars_meta.mat", {"class_names": np.array([CARS], object)})
     return root
 
@@ -102,7 +102,7 @@ def cars196_together(tmp_path: Path) -> Path:
     for name, model in zip(names, models, strict=True):
         picture(root / name, 40 * model)
     tables = {
-        "annotations": annotations(**{"relative_im_path": names, "class": models}),
+        "annotations": columns_of(**{"relative_im_path": names, "class": models}),
         "class_names": np.array([CARS], object),
     }
     savemat(root / "cars_annos.mat", tables)

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sim import files
 from sim.config import RunConfig, parse
 from sim.errors import InvalidInput
 from sim.sweeps import store as store_module
@@ -169,7 +168,7 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path, monkeypatch:
         def refuse(*args: object, **kwargs: object) -> object:
             raise PermissionError(13, "Permission denied")
 
-        monkeypatch.setattr(files.tempfile, "TemporaryFile", refuse)
+        monkeypatch.setattr("sim.files.tempfile.TemporaryFile", refuse)
     with pytest.raises(InvalidInput, match="locked.*a folder that can be written"):
         Store(locked)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sim import optim
-from sim.catalogue import NETS
+from sim.catalogue import NETS, OPTIMIZERS
 from sim.config import RunConfig, dotted, parse
 from sim.errors import InvalidInput
 from sim.generators import generate
@@ -112,7 +112,7 @@ def test_optimisers_equal_torchs_with_a_rate_for_each_run(name: str, peer: type,
     rates = torch.tensor([0.1, 0.01], dtype=torch.float64)
     decay = torch.tensor([0.3, 0.0], dtype=torch.float64) if name == "adam" else torch.zeros(2, dtype=torch.float64)
     ours = start.clone()
-    optimizer = optim.OPTIMIZERS[name]([ours], [rates], decay)
+    optimizer = OPTIMIZERS[name]([ours], [rates], decay)
     theirs = [start[r].clone().requires_grad_() for r in range(2)]
     peers = [peer([p], lr=float(rates[r]), weight_decay=float(decay[r]), **settings) for r, p in enumerate(theirs)]
     for _ in range(10):

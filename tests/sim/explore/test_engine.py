@@ -173,7 +173,7 @@ def test_pictures_and_animations(tmp_path: Path) -> None:
     place = tmp_path / "a.gif"
     animate(engine, place, frames=3, steps=2)
     with Image.open(place) as film:
-        assert film.n_frames == 3
+        assert film.n_frames == 3  # type: ignore[attr-defined]
     assert engine.step_count == 4
     with pytest.raises(InvalidInput, match="animation: got .*; allowed: a name that ends with .gif or .webp"):
         animate(engine, tmp_path / "a.png")
