@@ -95,6 +95,8 @@ class Trainer:
     problems : sequence of R Problem
         Of equal sizes; runs may share one.
     device : str or torch.device
+    ahead : int, optional
+        Steps whose draws are taken at once, see `draw_ahead`.
 
     Raises
     ------
@@ -103,7 +105,12 @@ class Trainer:
     """
 
     def __init__(
-        self, configs: Sequence[RunConfig], problems: Sequence[Problem], device: str | torch.device = "cpu"
+        self,
+        configs: Sequence[RunConfig],
+        problems: Sequence[Problem],
+        device: str | torch.device = "cpu",
+        *,
+        ahead: int | None = None,
     ) -> None:
         if not configs or len({c.program() for c in configs}) != 1:
             raise InvalidInput("configs", len(configs), "one or more runs of one shape (see RunConfig.program)")
@@ -129,6 +136,8 @@ class Trainer:
             self.keys, self._balanced_over, classes=first.batch.classes, per_class=first.batch.per_class
         )
         self.draws = RunDraws(self.keys)
+        if ahead is not None:
+            self.draw_ahead(ahead)
         table = {"samples": data.n} if first.net.kind == "table" else {}
         if table and first.evaluate != ("train",):
             raise InvalidInput(
@@ -228,6 +237,21 @@ class Trainer:
             self.draws.uniform("flip", like, shape),
             self.draws.uniform("flip to", like, shape),
         )
+
+    def draw_ahead(self, steps: int) -> None:
+        """From the next time that something is drawn, draw for this many steps at once; changes speed only."""
+        self.batches.block = self.draws.block = steps
+
+    @torch.no_grad()
+    def carry_over(self, other: Trainer) -> bool:
+        """Go on where another trainer is: take its parameters, moments and steps, if shapes agree; says whether it did."""
+        own, its = ([*trainer.parameters, *trainer.optimizer.moments] for trainer in (self, other))
+        if [tensor.shape for tensor in own] != [tensor.shape for tensor in its]:
+            return False
+        for mine, source in zip(own, its, strict=True):
+            mine.copy_(source)
+        self.steps, self.optimizer.steps = other.steps, other.optimizer.steps
+        return True
 
     def step(self) -> None:
         """Advance all runs by one optimisation step."""
