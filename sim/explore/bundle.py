@@ -11,7 +11,10 @@ IMPORT = re.compile(r'^import \{([\w\s,]*)\} from "\./([\w-]+\.js)";\n', re.MULT
 DECLARATION = re.compile(r"^(export )?(?:(?:async )?function\*?|class|const|let|var) (\w+)", re.MULTILINE)
 """A name at the top level of a module, where lines aren't indented."""
 
-FORBIDDEN = re.compile(r"^(?:import\b|export (?!(?:async )?function\b|class |const |let |var )|(?:const|let|var) [^\w]).*|\bimport\(.*", re.MULTILINE)
+FORBIDDEN = re.compile(
+    r"^(?:import\b|export (?!(?:async )?function\b|class |const |let |var )|(?:const|let|var) [^\w]).*|\bimport\(.*",
+    re.MULTILINE,
+)
 """What is left of other forms of import and export, and declarations that take things apart, once `IMPORT` is gone."""
 
 ENTRY = re.compile(r"^export default .*", re.MULTILINE)

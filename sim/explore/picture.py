@@ -23,9 +23,7 @@ def _scatter(axis: Axes, x: np.ndarray, engine: Engine, labels: np.ndarray) -> N
         for k, mode in enumerate(np.unique(sample.modes[sample.classes == c])):
             own = sample.modes == mode
             colour, marker = CLASS_COLOURS[c % len(CLASS_COLOURS)], MODE_MARKERS[k % len(MODE_MARKERS)]
-            axis.scatter(
-                x[own, 0], x[own, 1], s=9, color=colour, marker=marker.matplotlib, linewidths=0, alpha=0.85
-            )
+            axis.scatter(x[own, 0], x[own, 1], s=9, color=colour, marker=marker.matplotlib, linewidths=0, alpha=0.85)
     flipped = labels != sample.classes
     axis.scatter(x[flipped, 0], x[flipped, 1], s=26, facecolors="none", edgecolors="black", linewidths=0.5)
     axis.set(xticks=[], yticks=[], aspect="equal", adjustable="datalim")

@@ -221,7 +221,9 @@ def choices() -> dict[str, list[str]]:
     return {
         "generator": [name for name in GENERATORS if GENERATORS[name].min_dim <= 2],
         "noise_kind": [
-            kind for kind, own in options.items() if not _asks({k: p for k, p in own.items() if p.kind is p.KEYWORD_ONLY})
+            kind
+            for kind, own in options.items()
+            if not _asks({k: p for k, p in own.items() if p.kind is p.KEYWORD_ONLY})
         ],
         "noise_mode": list(get_args(State.model_fields["noise_mode"].annotation)),
         "loss": [name for name in LOSSES if not _asks(parameters_of(name))],

@@ -37,7 +37,9 @@ VERDICTS = {
         "CLASS collapse",
         f"each class on a point: the mean distance inside a class is below {CLASS_COLLAPSE_BELOW:g} of that between classes",
     ),
-    "merged": Verdict("modes merged", "each class is one piece (linked within a fifth of the distance between classes)"),
+    "merged": Verdict(
+        "modes merged", "each class is one piece (linked within a fifth of the distance between classes)"
+    ),
     "partly": Verdict("some modes kept", "classes are in several pieces, but in fewer than they have modes"),
     "kept": Verdict("modes kept", "classes are in as many pieces as they have modes"),
     "diverged": Verdict("diverged", "the loss is not finite: take a lower learning rate"),

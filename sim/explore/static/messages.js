@@ -4,11 +4,13 @@ import { fillControls, showState } from "./controls.js";
 import { fillFigures } from "./figures.js";
 import { flush } from "./state.js";
 
+const BEFORE_HELLO = ["hello", "notice", "closed"]; // all else is told again after it
 const HANDLERS = { hello, state: stateTold, data: dataTold, frame: frameTold, metrics: metricsTold, notice, closed };
 
 // Listen to the engine; gives a function that ends it.
 export function listen(app) {
   const heard = (content, buffers) => {
+    if (!app.look && !BEFORE_HELLO.includes(content.type)) return;
     try {
       HANDLERS[content.type]?.(app, content, buffers?.[0]);
     } catch (error) { // an error in a callback would vanish

@@ -17,7 +17,9 @@ export function newApp(model, root) {
     pending: null, waiting: null, request: 0, ackEvery: 1, frameTime: 0, rate: 0,
     // On the screen: elements, where points are, scales of the embeddings.
     bar: null, form: null, figures: null, inputs: {}, notice: null, tip: null, live: null,
-    places: [null, null, null], cells: [], reach: [0, 0], sprites: new Map(), dirty: true, chartsDue: 0,
+    places: [null, null, null], cells: [], reach: [0, 0], reachOf: -1, sprites: new Map(),
+    // What is to be drawn again, what was drawn, and what waits to be told to the address.
+    dirty: true, chartsDue: 0, seen: "", sharing: 0,
   };
 }
 
