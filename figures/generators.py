@@ -37,8 +37,8 @@ def _plane(x: np.ndarray) -> np.ndarray:
 
 
 def draw(_: Source) -> Figure:
-    """All generators there are."""
-    return panels(list(GENERATORS))
+    """All generators there are, the titled ones first."""
+    return panels([*TITLES, *(name for name in GENERATORS if name not in TITLES)])
 
 
 def panels(names: Sequence[str]) -> Figure:

@@ -29,7 +29,7 @@ class _Model(BaseModel):
 
 
 class Data(_Model):
-    """What to train on: a name in `sim.problems.PROBLEMS` and its parameters."""
+    """What to train on: a name in `sim.problems` and its parameters."""
 
     name: str = "gaussian_mixture"
     params: Params = Field(default_factory=dict)
@@ -50,7 +50,7 @@ class Noise(_Model):
 
 
 class Net(_Model):
-    """The embedding net: a name in `sim.nets.NETS`, the embedding and the net's own parameters."""
+    """The embedding net: a name in `sim.catalogue.NETS`, the embedding and the net's own parameters."""
 
     kind: str = "mlp"
     dim: int = Field(2, ge=1)
@@ -59,7 +59,7 @@ class Net(_Model):
 
 
 class Loss(_Model):
-    """A name in `sim.losses.LOSSES` and its parameters."""
+    """A name in `sim.catalogue.LOSSES` and its parameters."""
 
     name: str = "triplet"
     params: Params = Field(default_factory=dict)
@@ -73,7 +73,7 @@ class Batch(_Model):
 
 
 class Robust(_Model):
-    """A noise-robust baseline: a name in `sim.losses.weighting.WEIGHTINGS`, or none."""
+    """A noise-robust baseline: a name in `sim.catalogue.WEIGHTINGS`, or none."""
 
     name: str = "none"
     params: Params = Field(default_factory=dict)
@@ -134,6 +134,16 @@ class RunConfig(_Model):
         for name in ("lr", "loss_lr", "weight_decay"):
             form["optimizer"].pop(name)
         return json.dumps(form, sort_keys=True)
+
+    def checkpoint_steps(self) -> list[int]:
+        """The steps after which the run is evaluated: evenly spread, the first (0) and the last among them.
+
+        Examples
+        --------
+        >>> RunConfig(steps=10, checkpoints=4).checkpoint_steps()
+        [0, 2, 5, 8, 10]
+        """
+        return sorted({round(k * self.steps / self.checkpoints) for k in range(self.checkpoints + 1)})
 
     def check(self) -> RunConfig:
         """Refuse what can be refused before any data is built; returns itself.

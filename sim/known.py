@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copyreg
+import importlib
+import sys
+import types
 from dataclasses import dataclass
 
 import cloudpickle
@@ -55,6 +59,7 @@ def known() -> Known:
         Naming an entry that can't be sent to another process.
     """
     named = plugins.loaded()
+    _pickle_modules_by_name()
     entries = []
     for registry in Registry.every:
         for name, entry in registry.from_outside().items():
@@ -64,3 +69,13 @@ def known() -> Known:
                 raise InvalidInput(registry.field, name, f"an entry that can be sent to workers ({error})") from error
             entries.append((registry.group, name, entry))
     return Known(named, cloudpickle.dumps(entries))
+
+
+def _pickle_modules_by_name() -> None:
+    """Let modules of a class of their own (``torch.classes``) be sent as ordinary modules are.
+
+    A function that uses ``torch`` and has any attribute called ``classes`` takes that module along.
+    """
+    for module in list(sys.modules.values()):
+        if isinstance(module, types.ModuleType) and type(module) is not types.ModuleType:
+            copyreg.pickle(type(module), lambda m: (importlib.import_module, (m.__name__,)))

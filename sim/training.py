@@ -7,19 +7,21 @@ the runs on its first axis, and the gradient of the summed loss with respect to 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sim import losses, metrics, noise, optim
-from sim.catalogue import NETS, OPTIMIZERS, WEIGHTINGS
+from sim import losses, metrics, optim
+from sim.catalogue import LOSSES, NETS, OPTIMIZERS, WEIGHTINGS
 from sim.config import RunConfig
 from sim.errors import InvalidInput
 from sim.generators import Sample
+from sim.labels import Labels
 from sim.losses import weighting
+from sim.nets import Net
 from sim.problems import Problem
 from sim.samplers import Memory, RunDraws
 from sim.samplers.batches import Batches
@@ -27,8 +29,15 @@ from sim.samplers.batches import Batches
 CHECK_EVERY = 25
 """Steps between two looks for diverged runs (a look is a synchronisation on CUDA)."""
 
+AHEAD = 64
+"""Steps whose draws are taken at once."""
+
 EMBED_CHUNK = 4_000_000
 """Input numbers embedded at once when a whole split is evaluated."""
+
+
+Row = dict[str, float | int | str]
+"""One checkpoint and split of a run."""
 
 
 @dataclass
@@ -52,7 +61,7 @@ class RunResult:
     config: RunConfig
     status: str = "done"
     diverged_at: int | None = None
-    rows: list[dict[str, float | int | str]] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
 
 
@@ -85,6 +94,50 @@ def _standardised(x: np.ndarray, reference: np.ndarray) -> np.ndarray:
     return standardised
 
 
+class LossMeter:
+    """Mean loss of R runs since the last `restart`, and whose loss has stopped being finite.
+
+    Examples
+    --------
+    >>> meter = LossMeter(2)
+    >>> meter.add(torch.tensor([1.0, torch.inf]))
+    >>> meter.add(torch.tensor([3.0, 1.0]))
+    >>> meter.mean(0), meter.not_finite()
+    (2.0, [1])
+    """
+
+    def __init__(self, runs: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float64) -> None:
+        self.total = torch.zeros(runs, device=device, dtype=dtype)
+        self.steps = 0
+
+    def add(self, loss: Tensor) -> None:
+        """One step's losses (R,)."""
+        self.total += loss.detach()
+        self.steps += 1
+
+    def mean(self, run: int) -> float:
+        """A run's mean; NaN before the first step."""
+        return float(self.total[run] / self.steps) if self.steps else float("nan")
+
+    def not_finite(self) -> list[int]:
+        """Runs that have met a loss which isn't finite."""
+        found: list[int] = (~torch.isfinite(self.total)).nonzero().flatten().tolist()
+        return found
+
+    def restart(self) -> None:
+        """Forget all steps."""
+        self.total.zero_()
+        self.steps = 0
+
+
+def metric_row(
+    step: int, split: str, meter: LossMeter, run: int, loss: losses.Loss, values: Mapping[str, float]
+) -> Row:
+    """A row of results: where it was taken, the mean loss, what the loss has learnt, the metrics."""
+    learnt = {name: float(value[run]) for name, value in loss.learnt().items()}
+    return {"step": step, "split": split, "loss": meter.mean(run), **learnt, **values}
+
+
 class Trainer:
     """R runs that advance together.
 
@@ -95,13 +148,23 @@ class Trainer:
     problems : sequence of R Problem
         Of equal sizes; runs may share one.
     device : str or torch.device
-    ahead : int, optional
-        Steps whose draws are taken at once, see `draw_ahead`.
+    ahead : int
+        Steps whose draws are taken at once; changes speed only.
 
     Raises
     ------
     InvalidInput
         If the runs can't share a program, or a batch can't be drawn from the data.
+
+    Examples
+    --------
+    >>> from sim.problems import build
+    >>> config = RunConfig(steps=10)
+    >>> trainer = Trainer([config], [build("rings", 0, samples_per_mode=10)])
+    >>> for _ in range(3):
+    ...     trainer.step()
+    >>> trainer.steps, tuple(trainer.embed("test").shape)
+    (3, (1, 80, 2))
     """
 
     def __init__(
@@ -110,163 +173,126 @@ class Trainer:
         problems: Sequence[Problem],
         device: str | torch.device = "cpu",
         *,
-        ahead: int | None = None,
+        ahead: int = AHEAD,
     ) -> None:
         if not configs or len({c.program() for c in configs}) != 1:
-            raise InvalidInput("configs", len(configs), "one or more runs of one shape (see RunConfig.program)")
-        self.device = torch.device(device)
-        self.dtype = getattr(torch, configs[0].dtype)
-        first = configs[0]
-        self.runs = len(configs)
-        robustness = None if first.robust.name == "none" else WEIGHTINGS[first.robust.name]
+            raise InvalidInput("configs", len(configs), "one or more runs of one program (see RunConfig.program)")
+        first = self.first = configs[0]
+        self.runs, self.steps = len(configs), 0
+        self.device, self.dtype = torch.device(device), getattr(torch, first.dtype)
         inits: list[object] = [c.seed for c in configs]
-        if robustness is not None and robustness.twins:
+        if first.robust.name != "none" and WEIGHTINGS[first.robust.name].twins:
             configs, problems = [*configs, *configs], [*problems, *problems]
             inits += [f"{key} twin" for key in inits]
-        self.configs = list(configs)
-        self.keys = [c.seed for c in configs]
-        train = [p.train for p in problems]
+        self.configs, self.keys = list(configs), [c.seed for c in configs]
         self.options = metrics.Options(ks=problems[0].ks)
-        self.splits = {"train": _Split(train, train, self.device, self.dtype)}
-        if "test" in first.evaluate:
-            self.splits["test"] = _Split([p.test for p in problems], train, self.device, self.dtype)
+        self.splits = self._splits(problems)
         data = self.splits["train"]
-        self._label_setup(data)
+        self.labels = Labels([c.noise for c in configs], data.samples, self.keys, self.device, self.dtype)
         self.batches = Batches(
-            self.keys, self._balanced_over, classes=first.batch.classes, per_class=first.batch.per_class
+            self.keys,
+            self.labels.balanced_over,
+            classes=first.batch.classes,
+            per_class=first.batch.per_class,
+            block=ahead,
         )
-        self.draws = RunDraws(self.keys)
-        if ahead is not None:
-            self.draw_ahead(ahead)
+        self.draws = RunDraws(self.keys, ahead)
+        self.net = self._net(inits, data)
+        self.loss = self._loss(inits, data)
+        self.memory, self.slow_net = self._memory()
+        self.sampling = self.loss.sampling(first.positive, first.negative, self.draws, self.memory)
+        self.parameters = [*self.net.parameters(), *self.loss.parameters()]
+        self.optimizer = self._optimizer()
+        self.diverged_at: list[int | None] = [None] * len(configs)
+        self.meter = LossMeter(len(configs), self.device, self.dtype)
+
+    def _splits(self, problems: Sequence[Problem]) -> dict[str, _Split]:
+        train = [p.train for p in problems]
+        splits = {"train": _Split(train, train, self.device, self.dtype)}
+        if "test" in self.first.evaluate:
+            splits["test"] = _Split([p.test for p in problems], train, self.device, self.dtype)
+        return splits
+
+    def _net(self, inits: Sequence[object], data: _Split) -> Net:
+        first = self.first
         table = {"samples": data.n} if first.net.kind == "table" else {}
         if table and first.evaluate != ("train",):
             raise InvalidInput(
                 "evaluate", first.evaluate, "train, as net.kind = table has no positions for new samples"
             )
-        self.net = NETS[first.net.kind](
+        net = NETS[first.net.kind](
             inits, data.shape, dim=first.net.dim, normalize=first.net.normalize, **table, **first.net.params
-        ).to(self.device, self.dtype)
+        )
+        return net.to(self.device, self.dtype)
+
+    def _loss(self, inits: Sequence[object], data: _Split) -> losses.Loss:
+        first = self.first
         params = {**first.loss.params, **self._per_run_loss_params()}
-        given = {"runs": len(configs), "classes": data.t, "dim": first.net.dim, "keys": inits}
+        given = {"runs": len(self.configs), "classes": data.t, "dim": first.net.dim, "keys": inits}
         robust = None
-        if robustness is not None:
-            robust = weighting.make(first.robust.name, transition=self._transitions(data), **first.robust.params)
-        self.loss = losses.make(first.loss.name, weighting=robust, **params, **given).to(self.device, self.dtype)
-        self.memory = self.slow_net = None
-        if first.memory.size:
-            shape = (len(configs), first.memory.size)
-            self.memory = Memory(
-                torch.zeros(*shape, first.net.dim, device=self.device, dtype=self.dtype),
-                torch.full(shape, -1, device=self.device),
-            )
-            self.slow_net = copy.deepcopy(self.net).requires_grad_(False)
-        self.sampling = self.loss.sampling(first.positive, first.negative, self.draws, self.memory)
-        self.parameters = [*self.net.parameters(), *self.loss.parameters()]
-        net_lr = torch.tensor([c.optimizer.lr for c in configs])
-        loss_lr = torch.tensor([c.optimizer.loss_lr or c.optimizer.lr for c in configs])
-        rates = [net_lr] * len(list(self.net.parameters())) + [loss_lr] * len(list(self.loss.parameters()))
-        decay = torch.tensor([c.optimizer.weight_decay for c in configs])
-        self.optimizer = OPTIMIZERS[first.optimizer.name](self.parameters, rates, decay)
-        self.steps = 0
-        self.diverged_at: list[int | None] = [None] * len(configs)
-        self._loss_sum = torch.zeros(len(configs), device=self.device, dtype=self.dtype)
-        self._loss_steps = 0
-
-    def _label_setup(self, data: _Split) -> None:
-        """Labels of the static runs, label probabilities of the resampled ones."""
-        cache: dict[str, np.ndarray] = {}
-        probabilities = []
-        for config, sample in zip(self.configs, data.samples, strict=True):
-            name = f"{id(sample)} {config.noise.model_dump_json()}"
-            if name not in cache:
-                cache[name] = noise.label_probabilities(
-                    config.noise.kind, config.noise.level, sample, **config.noise.params
-                )
-            probabilities.append((name, cache[name]))
-        self.classes = torch.from_numpy(np.stack([s.classes for s in data.samples])).to(self.device)
-        self.static = self.configs[0].noise.mode == "static"
-        if self.static:
-            labels = [
-                noise.static_labels(p, s.classes, seed=c.seed, exact=c.noise.exact)
-                for c, s, (_, p) in zip(self.configs, data.samples, probabilities, strict=True)
-            ]
-            self.labels = torch.from_numpy(np.stack(labels)).to(self.device)
-            self._balanced_over = labels
-            return
-        # Fresh labels for every batch: batches are balanced over the true classes, then labelled, so that a batch is a
-        # stratified draw of samples whose labels are independent, as in the expected losses.
-        self._balanced_over = [s.classes for s in data.samples]
-        names = list(cache)
-        self._noise = torch.tensor([names.index(name) for name, _ in probabilities], device=self.device)
-        self._probabilities = torch.from_numpy(np.concatenate(list(cache.values()))).to(self.device, self.dtype)
-
-    def _transitions(self, data: _Split) -> Tensor:
-        """P(noisy label | class) of each run, (R, t, t): label probabilities averaged over each class's samples."""
-        rows = []
-        for config, sample in zip(self.configs, data.samples, strict=True):
-            p = noise.label_probabilities(config.noise.kind, config.noise.level, sample, **config.noise.params)
-            rows.append(np.stack([p[sample.classes == c].mean(0) for c in range(data.t)]))
-        return torch.from_numpy(np.stack(rows)).to(self.device, self.dtype)
+        if first.robust.name != "none":
+            robust = weighting.make(first.robust.name, transition=self.labels.transition, **first.robust.params)
+        return losses.make(first.loss.name, weighting=robust, **params, **given).to(self.device, self.dtype)
 
     def _per_run_loss_params(self) -> dict[str, Tensor]:
         """Loss parameters given by any run, as tensors over the runs."""
-        name = self.configs[0].loss.name
+        name = self.first.loss.name
         defaults = losses.parameters_of(name)
-        given = {k for c in self.configs for k in c.loss.params if k in losses.LOSSES[name].per_run}
+        given = {k for c in self.configs for k in c.loss.params if k in LOSSES[name].per_run}
         return {
             k: torch.tensor([float(c.loss.params.get(k, defaults[k].default)) for c in self.configs])
             for k in sorted(given)
         }
+
+    def _memory(self) -> tuple[Memory | None, Net | None]:
+        """A queue of Q embeddings a run, empty, and the slowly moving net that fills it."""
+        size = self.first.memory.size
+        if not size:
+            return None, None
+        shape = (len(self.configs), size)
+        stored = torch.zeros(*shape, self.first.net.dim, device=self.device, dtype=self.dtype)  # (R, Q, m)
+        slow_net = copy.deepcopy(self.net).requires_grad_(False)
+        return Memory(stored, torch.full(shape, -1, device=self.device)), slow_net
+
+    def _optimizer(self) -> optim.Optimizer:
+        net_lr = torch.tensor([c.optimizer.lr for c in self.configs])  # (R,)
+        loss_lr = torch.tensor([c.optimizer.loss_lr or c.optimizer.lr for c in self.configs])
+        rates = [net_lr] * len(list(self.net.parameters())) + [loss_lr] * len(list(self.loss.parameters()))
+        decay = torch.tensor([c.optimizer.weight_decay for c in self.configs])
+        return OPTIMIZERS[self.first.optimizer.name](self.parameters, rates, decay)
 
     @property
     def active(self) -> list[int]:
         """Runs that haven't diverged; twins are not among them."""
         return [r for r in range(self.runs) if self.diverged_at[r] is None]
 
-    def draw_labels(self, index: Tensor) -> Tensor:
-        """Labels (R, B) of the samples at positions (R, B): the flipped ones, or fresh ones."""
-        if self.static:
-            return self.labels.gather(1, index)
-        rows = self._noise.unsqueeze(1) * self.splits["train"].n + index
-        probabilities = self._probabilities[rows]
-        like = probabilities[..., 0]
-        shape = tuple(index.shape)
-        return noise.flip(
-            probabilities,
-            self.classes.gather(1, index),
-            self.draws.uniform("flip", like, shape),
-            self.draws.uniform("flip to", like, shape),
-        )
-
     def draw_ahead(self, steps: int) -> None:
-        """From the next time that something is drawn, draw for this many steps at once; changes speed only."""
+        """Take the draws of so many steps at once from now on; changes speed only."""
         self.batches.block = self.draws.block = steps
 
     @torch.no_grad()
     def carry_over(self, other: Trainer) -> bool:
-        """Go on where another trainer is: take its parameters, moments and steps, if shapes agree; says whether it did."""
-        own, its = ([*trainer.parameters, *trainer.optimizer.moments] for trainer in (self, other))
-        if [tensor.shape for tensor in own] != [tensor.shape for tensor in its]:
+        """Go on from where another trainer is: its parameters, moments and steps, if shapes agree; says whether they do."""
+        if [p.shape for p in self.parameters] != [p.shape for p in other.parameters]:
             return False
-        for mine, source in zip(own, its, strict=True):
-            mine.copy_(source)
+        moments = zip(self.optimizer.moments, other.optimizer.moments, strict=True)
+        for mine, its in (*zip(self.parameters, other.parameters, strict=True), *moments):
+            mine.copy_(its)
         self.steps, self.optimizer.steps = other.steps, other.optimizer.steps
         return True
 
     def step(self) -> None:
         """Advance all runs by one optimisation step."""
-        first = self.configs[0]
-        index = self.batches.next().to(self.device)
-        labels = self.draw_labels(index)
-        embeddings = self.net(self.splits["train"].rows(index), index)
-        progress = self.steps / first.steps
-        loss = self.loss.of_batch(embeddings, labels, self.sampling, progress)
+        index = self.batches.next().to(self.device)  # (R, B)
+        labels = self.labels.draw(index, self.draws)
+        embeddings = self.net(self.splits["train"].rows(index), index)  # (R, B, m)
+        progress = self.steps / self.first.steps
+        loss = self.loss.of_batch(embeddings, labels, self.sampling, progress)  # (R,)
         gradients = torch.autograd.grad(loss.sum(), self.parameters)
-        self.optimizer.step(gradients, optim.schedule(first.optimizer.schedule, progress))
+        self.optimizer.step(gradients, optim.schedule(self.first.optimizer.schedule, progress))
         self._remember(index, labels)
         self.steps += 1
-        self._loss_sum += loss.detach()
-        self._loss_steps += 1
+        self.meter.add(loss)
         if self.steps % CHECK_EVERY == 0:
             self._drop_diverged()
 
@@ -276,7 +302,7 @@ class Trainer:
         if self.memory is None or self.slow_net is None:
             return
         for slow, fast in zip(self.slow_net.parameters(), self.net.parameters(), strict=True):
-            slow.lerp_(fast, 1 - self.configs[0].memory.momentum)
+            slow.lerp_(fast, 1 - self.first.memory.momentum)
         size, batch = self.memory.labels.shape[1], labels.shape[1]
         place = (torch.arange(batch, device=self.device) + self.steps * batch) % size
         # A batch larger than the queue would write places twice: its last samples stay.
@@ -286,8 +312,7 @@ class Trainer:
 
     def _drop_diverged(self) -> None:
         """Freeze runs with a non-finite loss at finite parameters, so that they cost and harm nothing."""
-        bad = ~torch.isfinite(self._loss_sum)
-        for r in bad.nonzero().flatten().tolist():
+        for r in self.meter.not_finite():
             if self.diverged_at[r] is None:
                 self.diverged_at[r] = self.steps
                 self.optimizer.freeze(r)
@@ -303,35 +328,24 @@ class Trainer:
             parts.append(self.net(data.rows(index), index))
         return torch.cat(parts, dim=1)
 
-    def evaluate(self, split: str, *, heavy: bool) -> dict[int, dict[str, float | int | str]]:
-        """A row of metrics for each active run: ``step``, ``split``, ``loss``, learnt parameters, metrics."""
+    def evaluate(self, split: str, *, heavy: bool) -> dict[int, Row]:
+        """A `metric_row` for each active run."""
         self._drop_diverged()
         active = self.active
         if not active:
             return {}
         samples = self.splits[split].samples
-        embeddings = self.embed(split)[active]
         values = metrics.evaluate_runs(
-            embeddings,
+            self.embed(split)[active],
             np.stack([samples[r].classes for r in active]),
             np.stack([samples[r].modes for r in active]),
             heavy=heavy,
             options=self.options,
         )
-        mean_loss = self._loss_sum / max(self._loss_steps, 1)
-        learnt = self.loss.learnt()
-        rows: dict[int, dict[str, float | int | str]] = {}
-        for r, run_metrics in zip(active, values, strict=True):
-            loss = float(mean_loss[r]) if self._loss_steps else float("nan")
-            rows[r] = {"step": self.steps, "split": split, "loss": loss}
-            rows[r].update({name: float(value[r]) for name, value in learnt.items()})
-            rows[r].update(run_metrics)
-        return rows
-
-    def forget_losses(self) -> None:
-        """Start a new mean loss (after a checkpoint)."""
-        self._loss_sum.zero_()
-        self._loss_steps = 0
+        return {
+            r: metric_row(self.steps, split, self.meter, r, self.loss, of_run)
+            for r, of_run in zip(active, values, strict=True)
+        }
 
 
 def train(
@@ -356,10 +370,9 @@ def train(
         In the order of ``configs``.
     """
     trainer = Trainer(configs, problems, device)
-    first = trainer.configs[0]
+    first = trainer.first
     results = [RunResult(c) for c in configs]
-    checkpoints = sorted({round(k * first.steps / first.checkpoints) for k in range(first.checkpoints + 1)})
-    for checkpoint in checkpoints:
+    for checkpoint in first.checkpoint_steps():
         while trainer.steps < checkpoint and trainer.active:
             trainer.step()
             if on_steps is not None:
@@ -367,7 +380,7 @@ def train(
         for split in first.evaluate:
             for r, row in trainer.evaluate(split, heavy=checkpoint == first.steps).items():
                 results[r].rows.append(row)
-        trainer.forget_losses()
+        trainer.meter.restart()
     for r, result in enumerate(results):
         if trainer.diverged_at[r] is not None:
             result.status, result.diverged_at = "diverged", trainer.diverged_at[r]

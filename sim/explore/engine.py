@@ -125,8 +125,8 @@ class Engine:
 
     def labels(self) -> np.ndarray:
         """The labels trained on, (n,): flipped ones in static noise; the true classes where they're drawn afresh each time."""
-        trainer = self.trainers[0]
-        found: np.ndarray = (trainer.labels if trainer.static else trainer.classes)[0].numpy()
+        labels = self.trainers[0].labels
+        found: np.ndarray = (labels.classes if labels.flipped is None else labels.flipped)[0].numpy()
         return found
 
     def inputs(self) -> np.ndarray:

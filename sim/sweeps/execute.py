@@ -10,11 +10,11 @@ from sim.config import RunConfig
 from sim.sweeps.executors import Resources
 from sim.sweeps.store import Store
 
-MAX_GROUP = 64
+MOST_RUNS_TOGETHER = 64
 """Runs trained together at most: beyond it speed gains little, and an interruption loses at most one group."""
 
 
-def groups(configs: Sequence[RunConfig], limit: int = MAX_GROUP) -> list[list[RunConfig]]:
+def groups(configs: Sequence[RunConfig], limit: int = MOST_RUNS_TOGETHER) -> list[list[RunConfig]]:
     """Split runs into groups that can share a tensor program, at most ``limit`` runs each, in order of appearance."""
     by_program: dict[tuple[object, ...], list[RunConfig]] = {}
     for config in configs:
@@ -59,9 +59,9 @@ def execute(
         on_start(sum(c.steps for c in todo))
     if not todo:
         return
-    limit = MAX_GROUP
+    limit = MOST_RUNS_TOGETHER
     if executor != "local":
         # Enough groups for all workers, and a few more, so that none waits long for the last one.
-        limit = min(MAX_GROUP, math.ceil(len(todo) / (2 * resources.processes)))
+        limit = min(MOST_RUNS_TOGETHER, math.ceil(len(todo) / (2 * resources.processes)))
     for results, seconds in chosen(groups(todo, limit), resources, on_steps or (lambda _: None)):
         store.add(results, seconds)

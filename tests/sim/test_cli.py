@@ -252,7 +252,7 @@ def test_interruption_keeps_what_is_finished(tmp_path: Path) -> None:
         "    calls.append(1)\n"
         "    if len(calls) == 2: raise KeyboardInterrupt\n"
         "    return real(*a, **k)\n"
-        "e.train, x.MAX_GROUP = train, 2\n"
+        "e.train, x.MOST_RUNS_TOGETHER = train, 2\n"
         "sys.argv = ['collapse', 'train', '--seeds=6', *sys.argv[1:]]\n"
         "sim.cli.main()\n"
     )

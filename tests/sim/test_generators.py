@@ -8,10 +8,10 @@ from scipy.spatial.distance import cdist
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
-from sim import generators
 from sim.catalogue import GENERATORS
 from sim.errors import InvalidInput
 from sim.generators import Sample, generate
+from sim.generators.curves import rings
 
 INTERLEAVED = [n for n in GENERATORS if n != "hierarchy"]
 
@@ -160,7 +160,7 @@ def test_imbalance() -> None:
 )
 def test_bad_parameters_are_named(parameters: dict[str, object], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
-        generators.rings(**parameters)
+        rings(**parameters)
 
 
 def test_unknown_generator() -> None:

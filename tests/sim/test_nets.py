@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from sim import nets
-from sim.nets import MLP
+from sim.nets import affine_relu, mlp
+from sim.nets.mlp import MLP
 
 
 @pytest.mark.parametrize(("depth", "width", "dim"), [(2, 8, 2), (1, 24, 20), (0, 1, 3), (3, 5, 17)])
@@ -16,14 +16,14 @@ from sim.nets import MLP
 def test_layers_equal_the_plain_program(
     depth: int, width: int, dim: int, needs_x: bool, cache: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nets, "CACHE", cache)
+    monkeypatch.setattr(affine_relu, "CACHE_BYTES", cache)
     net = MLP(range(5), (3,), dim=dim, width=width, depth=depth).double()
     x = torch.randn(5, 7, 3, dtype=torch.float64, requires_grad=needs_x)
     upstream = torch.randn(5, 7, dim, dtype=torch.float64)
     wanted = [*net.parameters(), *([x] if needs_x else [])]
     found: list[tuple[Tensor, tuple[Tensor, ...]]] = []
     for many in (1, 6):
-        monkeypatch.setattr(nets, "MANY", many)
+        monkeypatch.setattr(mlp, "MANY_RUNS", many)
         embeddings = net(x, torch.zeros(5, 7, dtype=torch.int64))
         found.append((embeddings, torch.autograd.grad(embeddings, wanted, upstream)))
     (ours, ours_gradients), (plain, plain_gradients) = found
@@ -37,5 +37,5 @@ def test_a_run_does_not_depend_on_the_cut(monkeypatch: pytest.MonkeyPatch) -> No
     x = torch.randn(40, 9, 2)
     index = torch.zeros(40, 9, dtype=torch.int64)
     whole = net(x, index)
-    monkeypatch.setattr(nets, "CACHE", 1)
+    monkeypatch.setattr(affine_relu, "CACHE_BYTES", 1)
     torch.testing.assert_close(net(x, index), whole, rtol=1e-6, atol=1e-7)

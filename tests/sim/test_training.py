@@ -13,7 +13,8 @@ from sim.catalogue import NETS
 from sim.config import RunConfig, dotted, parse
 from sim.errors import InvalidInput
 from sim.generators import generate
-from sim.nets import MLP, Conv
+from sim.nets.conv import Conv
+from sim.nets.mlp import MLP
 from sim.problems import Problem, build
 from sim.sweeps.grid import grid
 from sim.training import Trainer, train
@@ -205,7 +206,7 @@ def test_labels_are_static_or_fresh() -> None:
         configs = grid({**TINY, "noise.mode": mode, "noise.level": 0.4}, {"seed": [0]})
         trainer = Trainer(configs, [build("gaussian_mixture", 0, **TINY["data.params"])])
         index = torch.arange(40)[None]
-        a, b = trainer.draw_labels(index), trainer.draw_labels(index)
+        a, b = (trainer.labels.draw(index, trainer.draws) for _ in range(2))
         assert torch.equal(a, b) == (mode == "static")
         clean = torch.from_numpy(trainer.splits["train"].samples[0].classes)[:40]
         assert 0.1 < float((a[0] != clean).double().mean()) < 0.7

@@ -75,16 +75,17 @@ def dask(groups: Sequence[Group], resources: Resources, on_steps: OnSteps) -> It
         raise InvalidInput(
             "executor", "dask", "local or processes, or install the extra: class-collapse[dask]"
         ) from None
+    if resources.scheduler is None:
+        check_main_guard()
     outside = known()
     with contextlib.ExitStack() as stack:
         address = resources.scheduler
         if address is None:
-            check_main_guard()
             try:
                 cluster = LocalCluster(  # type: ignore[no-untyped-call]
                     n_workers=min(resources.processes, len(groups)),
                     threads_per_worker=1,
-                    dashboard_address=None,
+                    dashboard_address=":0",
                     silence_logs="CRITICAL",
                 )
             except RuntimeError as error:

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from sim.catalogue import GENERATORS
 from sim.errors import InvalidInput, choice, integer, number
@@ -267,7 +266,7 @@ def generate(
     return Sample(x, layout.classes, modes, superclasses)
 
 
-def _cell_centres(layout: Layout) -> np.ndarray:
+def cell_centres(layout: Layout) -> np.ndarray:
     """Middles of the cells on a near-square grid, (cells, 2), far enough apart that cells don't touch."""
     reach = np.linalg.norm(layout.offsets(), axis=1).max()
     columns = math.ceil(math.sqrt(layout.cells))
@@ -275,139 +274,3 @@ def _cell_centres(layout: Layout) -> np.ndarray:
     centres = np.stack([k % columns, k // columns], axis=1) * (2 * reach + 1.0)
     middled: np.ndarray = centres - centres.mean(0)
     return middled
-
-
-@generator(min_dim=1)
-def gaussian_mixture(layout: Layout) -> np.ndarray:
-    """Gaussian modes; cells on a grid, in each of them one mode of every class. In one dimension, cells on a line."""
-    if layout.dim == 1:
-        spacing = (layout.t - 1) * layout.gap + 1.0
-        return layout.blur((layout.cell * spacing + layout.classes * layout.gap)[:, None])
-    plane = (_cell_centres(layout)[layout.cell]) + layout.offsets()[layout.classes]
-    return layout.blur(layout.embed(plane))
-
-
-@generator(min_dim=3)
-def nuisance_mixture(layout: Layout, *, nuisance_std: float = 0.5) -> np.ndarray:
-    """A Gaussian mixture in a plane, with Gaussian noise of its own size in all other dimensions, randomly rotated."""
-    number("nuisance_std", nuisance_std, "a finite number >= 0", lambda v: v >= 0)
-    plane = layout.blur(_cell_centres(layout)[layout.cell] + layout.offsets()[layout.classes])
-    nuisance = nuisance_std * layout.points.normal(size=(len(plane), layout.dim - 2))
-    rotation = stats.special_ortho_group.rvs(layout.dim, random_state=layout.layout)
-    return np.asarray(np.concatenate([plane, nuisance], axis=1) @ rotation.T)
-
-
-@generator()
-def rings(layout: Layout) -> np.ndarray:
-    """Concentric rings, the class alternating with the radius: a mode is a ring."""
-    spacing = (layout.t - 1) * layout.gap + 1.0
-    radius = 1.0 + layout.cell * spacing + layout.classes * layout.gap
-    radius = radius + layout.std * layout.points.normal(size=len(radius))
-    angle = layout.points.uniform(0, 2 * np.pi, len(radius))
-    return layout.embed(radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1))
-
-
-@generator()
-def moons(layout: Layout) -> np.ndarray:
-    """A chain of half moons (radius 2) that open up and down in turn, each one's tips in the bows of its neighbours.
-
-    A mode is a moon; the class alternates along the chain. Tips stay a gap of 1 away from the next moon of their own row.
-    """
-    moon = layout.cell * layout.t + layout.classes
-    radius, tip_gap = 2.0, 1.0
-    rise = math.sqrt((radius - layout.gap) ** 2 - (tip_gap / 2) ** 2)
-    up = np.where(moon % 2 == 0, 1.0, -1.0)
-    angle = layout.points.uniform(0, np.pi, len(moon))
-    across = radius * np.cos(angle) + moon * (radius + tip_gap / 2)
-    return layout.embed(layout.blur(np.stack([across, up * (radius * np.sin(angle) - rise / 2)], axis=1)))
-
-
-@generator()
-def spirals(layout: Layout, *, turns: float = 0.5) -> np.ndarray:
-    """Spiral arms around one middle, the class alternating: a mode is an arm. Arms are a gap apart half-way out."""
-    number("turns", turns, "a finite number > 0", lambda v: v > 0)
-    inner, outer = 0.35, 1.0
-    along = layout.points.uniform(inner, outer, len(layout.cell))
-    within = (layout.t - 1) * layout.gap + 1.0
-    arm = (layout.cell * within + layout.classes * layout.gap) / (layout.cells * within)
-    angle = 2 * np.pi * (arm + turns * along)
-    # An arm runs outwards at a slope: the gap across it is less than the arc between two arms.
-    middle, slope = (inner + outer) / 2, 1 / (2 * np.pi * turns)
-    scale = layout.cells * within / (2 * np.pi) * math.hypot(middle, slope) / (middle * slope)
-    plane = (scale * along)[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    return layout.embed(layout.blur(plane))
-
-
-@generator()
-def xor_grid(layout: Layout) -> np.ndarray:
-    """A checkerboard of Gaussian modes with class (row + column) mod t: every neighbour is of another class."""
-    per_side = [w for w in range(1, layout.cells + 1) if layout.cells % w == 0]
-    wide = min(per_side, key=lambda w: abs(layout.t * w - layout.cells // w))
-    row, block = layout.cell // wide, layout.cell % wide
-    column = block * layout.t + (layout.classes - row) % layout.t
-    return layout.embed(layout.blur(layout.gap * np.stack([column, row], axis=1).astype(float)))
-
-
-@generator()
-def hierarchy(layout: Layout, *, superclasses: int = 2) -> tuple[np.ndarray, np.ndarray]:
-    """A tree: super-classes hold classes, classes hold modes; each level is farther apart than the one below.
-
-    Modes of a class are neighbours here, a gap of 1 apart; the classes of a super-class leave ``1 - overlap`` plus one class's
-    extent between them, super-classes twice that of all their classes. Classes are dealt to super-classes in turn.
-    """
-    integer("superclasses", superclasses, 1, layout.t)
-
-    def polygon(corners: int, side: float) -> np.ndarray:
-        if corners == 1:
-            return np.zeros((1, 2))
-        angles = 2 * np.pi * np.arange(corners) / corners + layout.layout.uniform(0, 2 * np.pi)
-        return side / 2 / math.sin(math.pi / corners) * np.stack([np.cos(angles), np.sin(angles)], axis=1)
-
-    def extent(points: np.ndarray) -> float:
-        return 2 * float(np.linalg.norm(points, axis=1).max())
-
-    above = np.arange(layout.t) % superclasses
-    modes = polygon(layout.cells, 1.0)
-    siblings = math.ceil(layout.t / superclasses)
-    classes = polygon(siblings, extent(modes) + layout.gap)
-    tops = polygon(superclasses, 2 * (extent(classes) + extent(modes)) + 1.0)
-    centre = tops[above] + classes[np.arange(layout.t) // superclasses]
-    plane = centre[layout.classes] + modes[layout.cell]
-    return layout.blur(layout.embed(plane)), above[layout.classes]
-
-
-@generator()
-def sphere_vmf(layout: Layout) -> np.ndarray:
-    """Von Mises-Fisher modes on the unit sphere in R^d.
-
-    Cells are spread by a greedy farthest-point choice among random directions, the classes of a cell sit around its middle.
-    Angles take the place of distances: the angular gap is what leaves every cell its room, and the concentration
-    (separation / angular gap)^2 makes the angular standard deviation gap / separation.
-    """
-    if layout.dim == 2:
-        unit = 2 * np.pi / (layout.cells * ((layout.t - 1) * layout.gap + 1.0))
-        angle = unit * (layout.cell * ((layout.t - 1) * layout.gap + 1.0) + layout.classes * layout.gap)
-        means = np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    else:
-        candidates = layout.layout.normal(size=(max(2000, 50 * layout.cells), layout.dim))
-        candidates /= np.linalg.norm(candidates, axis=1, keepdims=True)
-        centres = candidates[:1]
-        while len(centres) < layout.cells:
-            centres = np.vstack([centres, candidates[(candidates @ centres.T).max(1).argmin()]])
-        nearest = np.pi if layout.cells == 1 else float(np.arccos(np.sort(centres @ centres.T, axis=1)[:, -2].max()))
-        reach = np.linalg.norm(layout.offsets(), axis=1).max()
-        unit = nearest / (2 * reach / layout.gap + 1.0)
-        frames = []
-        for centre in centres:
-            tangent = layout.layout.normal(size=(layout.dim, 2))
-            frames.append(np.linalg.qr(np.column_stack([centre, tangent]))[0][:, 1:])
-        shift = unit * np.einsum("ndk,nk->nd", np.stack(frames)[layout.cell], layout.offsets()[layout.classes])
-        angle = np.linalg.norm(shift, axis=1, keepdims=True)
-        direction = np.divide(shift, angle, out=np.zeros_like(shift), where=angle > 0)
-        means = np.cos(angle) * centres[layout.cell] + np.sin(angle) * direction
-    kappa = 1 / (unit * layout.std) ** 2
-    x = np.empty_like(means)
-    for mean in np.unique(means, axis=0):
-        rows = (means == mean).all(1)
-        x[rows] = stats.vonmises_fisher(mean, kappa).rvs(int(rows.sum()), random_state=layout.points)
-    return x

@@ -6,18 +6,16 @@ of different samples are independent. *Static* noise draws the labels once, *res
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from scipy.optimize import brentq
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from sim.catalogue import NOISE_KINDS
-from sim.errors import InvalidInput, integer, number, takes
+from sim.errors import InvalidInput, number, takes
 from sim.generators import Sample
 from sim.streams import stream
 
@@ -137,78 +135,6 @@ def sample_dependent(name: str) -> Callable[[Callable[..., np.ndarray]], Callabl
         return probabilities
 
     return enter
-
-
-@class_conditional("symmetric")
-def _symmetric(t: int, level: float) -> np.ndarray:
-    return symmetric(t, 1 - level)
-
-
-@class_conditional("pair_flip")
-def _pair_flip(t: int, level: float) -> np.ndarray:
-    return pair_flip(t, 1 - level)
-
-
-@class_conditional("matrix")
-def _matrix(t: int, level: float, *, matrix: Any) -> np.ndarray:
-    """(1 - level) I + level M for a given M: level 0 is clean, and labels that leave go where M sends them."""
-    destinations = asymmetric(matrix)
-    if len(destinations) != t:
-        raise InvalidInput("noise.params.matrix", destinations.shape, f"a {t} x {t} matrix, as there are {t} classes")
-    return (1 - level) * np.eye(t) + level * destinations
-
-
-@sample_dependent("instance")
-def _instance(sample: Sample, level: float, *, sharpness: float = 4.0) -> np.ndarray:
-    """Flips grow near the class boundary and go to the class of the nearest other-class sample.
-
-    A sample's flip probability is min(1, s exp(-sharpness * m)) with m = (d_other - d_own) / (d_other + d_own), where
-    d_own and d_other are the distances to the nearest other sample of its own and of another class; s makes the mean
-    over the sample equal to the level.
-    """
-    number("noise.params.sharpness", sharpness, "a finite number >= 0", lambda v: v >= 0)
-    x = sample.x.reshape(sample.n, -1)
-    own, other, destination = np.empty(sample.n), np.full(sample.n, np.inf), np.zeros(sample.n, dtype=np.int64)
-    trees = [cKDTree(x[sample.classes == c]) for c in range(sample.t)]
-    for c, tree in enumerate(trees):
-        mine = sample.classes == c
-        own[mine] = tree.query(x[mine], k=2)[0][:, 1] if mine.sum() > 1 else 0.0
-        away = tree.query(x[~mine])[0]
-        nearer = away < other[~mine]
-        rows = np.flatnonzero(~mine)[nearer]
-        other[rows], destination[rows] = away[nearer], c
-    margin = (other - own) / np.maximum(other + own, np.finfo(float).tiny)
-    shape = np.exp(-sharpness * (margin - margin.min()))
-
-    def excess(log_scale: float) -> float:
-        return float(np.minimum(1, np.exp(log_scale) * shape).mean() - level)
-
-    flip_probability = np.zeros(sample.n)
-    if level > 0:
-        widest = 2 * sharpness + 1
-        flip_probability = np.minimum(1, np.exp(brentq(excess, np.log(level) - 1, widest)) * shape)
-    probabilities: np.ndarray = np.eye(sample.t)[sample.classes] * (1 - flip_probability)[:, None]
-    probabilities[np.arange(sample.n), destination] += flip_probability
-    return probabilities
-
-
-@sample_dependent("one_mode")
-def _one_mode(sample: Sample, level: float, *, mode: int = 0, classes: Sequence[int] | None = None) -> np.ndarray:
-    """Symmetric noise in one mode of each class only; all other modes keep their labels.
-
-    ``mode`` counts within each class, in the order of mode ids; ``classes`` limits the noise to some classes.
-    """
-    hit = np.zeros(sample.n, dtype=bool)
-    if classes is not None and not isinstance(classes, Sequence):
-        raise InvalidInput("noise.params.classes", classes, "a list of classes")
-    for c in range(sample.t) if classes is None else classes:
-        integer("noise.params.classes", c, 0, sample.t - 1)
-        modes = np.unique(sample.modes[sample.classes == c])
-        integer("noise.params.mode", mode, 0, len(modes) - 1)
-        hit |= sample.modes == modes[mode]
-    clean, noisy = np.eye(sample.t)[sample.classes], symmetric(sample.t, 1 - level)[sample.classes]
-    mixed: np.ndarray = np.where(hit[:, None], noisy, clean)
-    return mixed
 
 
 def check(kind: str, level: float, options: dict[str, Any]) -> Kind:

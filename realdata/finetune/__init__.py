@@ -1,0 +1,110 @@
+"""Fine-tuning: one run whose backbone is trained end to end on images, with the same losses, samplers and noise as small nets.
+
+The embedding is a head (any net of `sim.nets`) on the backbone's features. A batch may be larger than what the device can
+hold: images go through in chunks, once to embed all of them for the loss, once more for the gradient (gradient caching, Gao
+et al. 2021), which is exact because a backbone stays in evaluation mode (batch normalisation with its stored statistics, no
+dropout), as is usual in metric learning (Roth et al. 2020).
+
+All draws of a step depend on (seed, step) only, so that a run that was killed goes on from its last checkpoint to the same end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+
+from realdata.finetune.config import FineTune
+from realdata.finetune.images import Steps
+from realdata.finetune.tuner import FineTuner, Resources
+from sim.errors import InvalidInput
+from sim.files import whole
+from sim.training import RunResult
+
+__all__ = ["CHECKPOINT", "WEIGHTS", "FineTune", "FineTuner", "Resources", "Steps", "finetune"]
+
+CHECKPOINT = "checkpoint.pt"
+WEIGHTS = "weights.pt"
+
+
+def _save(place: Path, value: Any) -> None:
+    with whole(place) as file:
+        torch.save(value, file)
+
+
+def _load(place: Path, device: torch.device) -> dict[str, Any]:
+    try:
+        return dict(torch.load(place, map_location=device, weights_only=True))
+    # What a broken file raises depends on where it is broken.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InvalidInput("out", str(place), f"a checkpoint as written; delete it to start again ({reason})") from None
+
+
+def finetune(
+    config: FineTune,
+    folder: Path,
+    resources: Resources,
+    *,
+    on_start: Callable[[int], None] = lambda n: None,
+    on_steps: Callable[[int], None] = lambda n: None,
+) -> RunResult:
+    """Train a run to its end, from its last checkpoint if there is one.
+
+    Parameters
+    ----------
+    config : FineTune
+    folder : Path
+        The run's own: ``checkpoint.pt``, and at the end ``weights.pt`` (states of backbone, head and loss). Whoever has put
+        the result in a safe place may delete the checkpoint.
+    resources : Resources
+    on_start, on_steps : callable
+        Told how many steps are left, and how many more are done.
+
+    Returns
+    -------
+    RunResult
+        ``diverged`` if the loss became non-finite: nothing is trained beyond it.
+
+    Raises
+    ------
+    InvalidInput
+        Also if the checkpoint is broken.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    run = FineTuner(config, resources)
+    place = folder / CHECKPOINT
+    if place.exists():
+        state = _load(place, run.device)
+        if state.get("config") != config.model_dump_json():
+            raise InvalidInput("out", str(place), "a checkpoint of this configuration; delete it to start again")
+        run.restore(state)
+    on_start(config.steps - run.steps)
+    due = config.checkpoint_steps()
+    result = RunResult(config)
+
+    def look() -> None:
+        """Evaluate if this step is a checkpoint of the config that has no rows yet."""
+        if run.steps not in due or any(row["step"] == run.steps for row in run.rows):
+            return
+        run.rows += [run.evaluate(split, heavy=run.steps == config.steps) for split in config.evaluate]
+        run.meter.restart()
+
+    look()
+    items = Steps(config, run.groups, run.steps)
+    loader = DataLoader(run.images["train"], batch_sampler=items, num_workers=resources.workers)
+    for batch, x in zip(items, loader, strict=True):
+        run.step(batch, x)
+        on_steps(1)
+        if run.meter.not_finite():
+            result.status, result.diverged_at = "diverged", run.steps
+            break
+        look()
+        if run.steps % resources.save_every == 0 or run.steps == config.steps:
+            _save(place, run.state())
+    result.rows = run.rows
+    _save(folder / WEIGHTS, run.state()["nets"])
+    return result

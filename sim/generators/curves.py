@@ -1,0 +1,51 @@
+"""Modes that are curves: rings, half moons, spiral arms."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from sim.errors import number
+from sim.generators import Layout, generator
+
+
+@generator()
+def rings(layout: Layout) -> np.ndarray:
+    """Concentric rings, the class alternating with the radius: a mode is a ring."""
+    spacing = (layout.t - 1) * layout.gap + 1.0
+    radius = 1.0 + layout.cell * spacing + layout.classes * layout.gap
+    radius = radius + layout.std * layout.points.normal(size=len(radius))
+    angle = layout.points.uniform(0, 2 * np.pi, len(radius))
+    return layout.embed(radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1))
+
+
+@generator()
+def moons(layout: Layout) -> np.ndarray:
+    """A chain of half moons (radius 2) that open up and down in turn, each one's tips in the bows of its neighbours.
+
+    A mode is a moon; the class alternates along the chain. Tips stay a gap of 1 away from the next moon of their own row.
+    """
+    moon = layout.cell * layout.t + layout.classes
+    radius, tip_gap = 2.0, 1.0
+    rise = math.sqrt((radius - layout.gap) ** 2 - (tip_gap / 2) ** 2)
+    up = np.where(moon % 2 == 0, 1.0, -1.0)
+    angle = layout.points.uniform(0, np.pi, len(moon))
+    across = radius * np.cos(angle) + moon * (radius + tip_gap / 2)
+    return layout.embed(layout.blur(np.stack([across, up * (radius * np.sin(angle) - rise / 2)], axis=1)))
+
+
+@generator()
+def spirals(layout: Layout, *, turns: float = 0.5) -> np.ndarray:
+    """Spiral arms around one middle, the class alternating: a mode is an arm. Arms are a gap apart half-way out."""
+    number("turns", turns, "a finite number > 0", lambda v: v > 0)
+    inner, outer = 0.35, 1.0
+    along = layout.points.uniform(inner, outer, len(layout.cell))
+    within = (layout.t - 1) * layout.gap + 1.0
+    arm = (layout.cell * within + layout.classes * layout.gap) / (layout.cells * within)
+    angle = 2 * np.pi * (arm + turns * along)
+    # An arm runs outwards at a slope: the gap across it is less than the arc between two arms.
+    middle, slope = (inner + outer) / 2, 1 / (2 * np.pi * turns)
+    scale = layout.cells * within / (2 * np.pi) * math.hypot(middle, slope) / (middle * slope)
+    plane = (scale * along)[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    return layout.embed(layout.blur(plane))
