@@ -2,7 +2,7 @@
 
 import { fillControls, showState } from "./controls.js";
 import { fillFigures } from "./figures.js";
-import { flush } from "./state.js";
+import { flush, wordFor } from "./state.js";
 
 const BEFORE_HELLO = ["hello", "notice", "closed"]; // all else is told again after it
 const HANDLERS = { hello, state: stateTold, data: dataTold, frame: frameTold, metrics: metricsTold, notice, closed };
@@ -56,7 +56,7 @@ function dataTold(app, message, buffer) {
   const flipped = labels.filter((label, i) => label !== classes[i]).length;
   app.figures.input.small.textContent = drawnOnce
     ? `${flipped} of ${n} labels flipped (ringed)`
-    : "labels are drawn afresh at every step";
+    : `labels are ${wordFor(app, app.state.noise_mode)} at every step`;
   app.hovered = -1;
   app.selected = new Set([...app.selected].filter((i) => i < n));
   const ring = drawnOnce ? "Ring: flipped label. " : "";
