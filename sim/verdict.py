@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -51,6 +51,11 @@ def interval(values: Sequence[float] | np.ndarray, level: float = LEVEL) -> Inte
         One a seed; NaN (a metric that is undefined for that run) is left out.
     level : float
         Confidence level in (0, 1).
+
+    Examples
+    --------
+    >>> str(interval([0.4, 0.5, 0.6]))
+    '0.500 ± 0.248'
     """
     from scipy import stats
 
@@ -111,43 +116,74 @@ def decide(statements: Sequence[Statement]) -> list[Finding]:
     Paired Student-t tests with Holm's correction (Holm 1979) over all statements of the call, so that at most 5 % of
     such families contain a false "holds" or "fails". Fewer than two pairs are inconclusive; a difference without any
     spread is decided by its sign.
+
+    Examples
+    --------
+    >>> (finding,) = decide([("a is greater", "here", [0.5, 0.6, 0.7], [0.1, 0.3, 0.2])])
+    >>> finding.verdict, round(finding.p, 3)
+    ('holds', 0.02)
     """
     differences = []
     for claim, setting, a, b in statements:
         if len(a) != len(b):
             raise InvalidInput(f"{claim} ({setting})", (len(a), len(b)), "as many values on both sides, one a seed")
         differences.append(interval(np.asarray(a, dtype=float) - np.asarray(b, dtype=float)))
-    raw = np.array([_p_value(d) for d in differences])
-    adjusted = holm(raw)
+    raw = [_p_value(a, b, d) for (_, _, a, b), d in zip(statements, differences, strict=True)]
     findings = []
-    for (claim, setting, _, _), difference, p in zip(statements, differences, adjusted, strict=True):
+    for (claim, setting, _, _), difference, p in zip(statements, differences, _holm(raw), strict=True):
         decided = p < 1 - LEVEL
         verdict: Verdict = "inconclusive" if not decided else "holds" if difference.mean > 0 else "fails"
         findings.append(Finding(claim, setting, difference, float(p), verdict))
     return findings
 
 
-def _p_value(difference: Interval) -> float:
+def _p_value(a: Sequence[float], b: Sequence[float], difference: Interval) -> float:
+    """Two-sided, of a paired t-test; where that isn't defined, of what can be seen."""
     from scipy import stats
 
     if difference.n < 2:
         return 1.0
     if difference.half_width == 0:
         return 1.0 if difference.mean == 0 else 0.0
-    standard_error = difference.half_width / stats.t.ppf(0.5 + LEVEL / 2, difference.n - 1)
-    return float(2 * stats.t.sf(abs(difference.mean) / standard_error, difference.n - 1))
+    return float(stats.ttest_rel(a, b, nan_policy="omit").pvalue)
 
 
-def holm(p: np.ndarray) -> np.ndarray:
-    """Holm's step-down adjustment of p-values, shape (k,) -> (k,)."""
-    order = np.argsort(p)
-    adjusted = np.empty_like(p)
-    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1.0)
+def _holm(p: Sequence[float]) -> np.ndarray:
+    from statsmodels.stats.multitest import multipletests
+
+    if not p:
+        return np.empty(0)
+    adjusted: np.ndarray = multipletests(p, method="holm")[1]
     return adjusted
 
 
+def together(verdicts: Iterable[Verdict]) -> Verdict:
+    """One verdict of several: ``holds`` if all hold, ``fails`` if any fails, else ``inconclusive``.
+
+    Raises
+    ------
+    InvalidInput
+        If there is none: nothing was asked, so nothing holds.
+
+    Examples
+    --------
+    >>> together(["holds", "holds"]), together(["holds", "fails"]), together(["holds", "inconclusive"])
+    ('holds', 'fails', 'inconclusive')
+    """
+    found = set(verdicts)
+    if not found:
+        raise InvalidInput("verdicts", [], "at least one")
+    return "holds" if found == {"holds"} else "fails" if "fails" in found else "inconclusive"
+
+
 def in_words(findings: Sequence[Finding]) -> list[str]:
-    """One sentence a claim: in which settings it was confirmed, refuted and left undecided."""
+    """One sentence a claim: in which settings it was confirmed, refuted and left undecided.
+
+    Examples
+    --------
+    >>> in_words([Finding("a is greater", "here", interval([1.0, 2.0]), 0.2, "inconclusive")])
+    ['A is greater: undecided in all 1 settings.']
+    """
     sentences = []
     for claim in dict.fromkeys(f.claim for f in findings):
         of_claim = [f for f in findings if f.claim == claim]

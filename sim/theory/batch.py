@@ -69,6 +69,14 @@ def pair_use(transition: Any, per_class: int, *, needs_both: bool = True) -> tup
     -------
     (u, v) : two arrays, shape (t, t)
         u[A, B]: P(a given sample of class B is the positive of a given anchor of class A, both in the batch); v: its negative.
+
+    Examples
+    --------
+    Without noise the positive is one of the K - 1 others of the class, the negative one of the K of the other class.
+
+    >>> u, v = pair_use([[1, 0], [0, 1]], per_class=3)
+    >>> u[0].tolist(), v[0].round(3).tolist()
+    ([0.5, 0.0], [0.0, 0.333])
     """
     matrix = noise.asymmetric(transition)
     integer("per_class", per_class, 2)
@@ -136,6 +144,14 @@ def batch_loss(
     Raises
     ------
     InvalidInput
+
+    Examples
+    --------
+    >>> batch_loss(
+    ...     [[0, 1, 2], [1, 0, 1], [2, 1, 0]], [0, 0, 1], [[1, 0], [0, 1]], loss="triplet",
+    ...     positive="all", negative="all", batch_size=3, alpha=0.5,
+    ... )
+    Estimate(value=0.5, standard_error=0.0, draws=0)
     """
     check_loss(loss, "all", alpha, beta, squared)
     labels, matrix = check_labels(classes, transition)
@@ -157,9 +173,14 @@ def batch_loss(
     if uniform_or_triplet or positive != negative or (loss == "margin" and positive == "all"):
         if points is None:
             raise InvalidInput("points", None, f"the embedding: {loss} with {positive} positives has no closed form")
-        return _estimate(
-            points, labels, matrix, loss, positive, negative, per_class, batch_size, alpha, beta, squared, draws, seed
-        )
+        own: dict[str, dict[str, Any]] = {"margin": {"beta": beta}, "contrastive": {"squared": squared}}
+        training = losses.make(loss, alpha=alpha, reduction="sum", **own.get(loss, {}))
+        if per_class is None:
+            pools = [(np.arange(len(labels)), batch_size or 0)]
+        else:
+            pools = [(np.flatnonzero(labels == c), per_class) for c in range(len(matrix))]
+        drawn = _drawn_batches(labels, matrix, pools, draws, seed)
+        return _estimate(training, points, drawn, positive, negative)
     assert per_class is not None
     d = check_distances(distances, len(labels)).detach().double().numpy()
     if positive == "random":
@@ -184,40 +205,38 @@ def batch_loss(
     return Estimate(float((together * (u * pull + v * push)).sum()))
 
 
-def _estimate(
-    points: torch.Tensor,
-    labels: np.ndarray,
-    matrix: np.ndarray,
-    loss: str,
-    positive: str,
-    negative: str,
-    per_class: int | None,
-    batch_size: int | None,
-    alpha: float,
-    beta: float | None,
-    squared: bool,
-    draws: int,
-    seed: int,
-) -> Estimate:
-    """Mean of the training loss over drawn batches and labels."""
+@dataclass(frozen=True)
+class _Drawn:
+    """D batches: positions (D, B) in the whole set, noisy labels (D, B), and where the policies' numbers come from."""
+
+    index: np.ndarray
+    labels: torch.Tensor
+    uniforms: RunDraws
+
+
+def _drawn_batches(
+    labels: np.ndarray, matrix: np.ndarray, pools: list[tuple[np.ndarray, int]], draws: int, seed: int
+) -> _Drawn:
+    """``draws`` batches of k samples out of each pool, labelled afresh."""
     integer("draws", draws, 2)
     rng = stream(seed, "batch loss")
-    if per_class is None:
-        pools = [(np.arange(len(labels)), batch_size or 0)]
-    else:
-        pools = [(np.flatnonzero(labels == c), per_class) for c in range(len(matrix))]
     index = np.concatenate(
         [pool[rng.random((draws, len(pool))).argpartition(k - 1, axis=1)[:, :k]] for pool, k in pools], axis=1
     )
     truth = torch.from_numpy(labels[index])
     uniforms = [torch.from_numpy(rng.random(index.shape)) for _ in range(2)]
     noisy = noise.flip(torch.from_numpy(matrix)[truth], truth, *uniforms)
-    own: dict[str, dict[str, Any]] = {"margin": {"beta": beta}, "contrastive": {"squared": squared}}
-    values = losses.make(loss, alpha=alpha, reduction="sum", **own.get(loss, {}))(
-        points.double()[torch.from_numpy(index)],
-        noisy,
+    return _Drawn(index, noisy, RunDraws([(seed, k) for k in range(draws)], block=1))
+
+
+def _estimate(training: losses.Loss, points: torch.Tensor, drawn: _Drawn, positive: str, negative: str) -> Estimate:
+    """Mean of the training loss over drawn batches and labels."""
+    values = training(
+        points.double()[torch.from_numpy(drawn.index)],  # (D, B, m)
+        drawn.labels,
         positive=positive,
         negative=negative,
-        generator=RunDraws([(seed, k) for k in range(draws)], block=1),
+        generator=drawn.uniforms,
     )
+    draws = len(values)
     return Estimate(float(values.mean()), float(values.std() / draws**0.5), draws)

@@ -22,11 +22,11 @@ from sim.streams import stream
 from sim.theory.expected import check_labels, expected_loss
 
 GEOMETRIES = ("plane", "sphere")
-CONTRACTIONS = 24
+MOST_CONTRACTIONS = 24
 """Attempts to follow a flat valley towards collapse."""
-FLOOR = 1e-11
+GAP_REACHED = 1e-11
 """Relative gap to a bound at which nothing more is tried."""
-PATIENCE = 40
+STEPS_WITHOUT_PROGRESS = 40
 """Polishing steps without enough progress after which the target moves closer."""
 
 
@@ -70,10 +70,158 @@ class Minima:
 
 
 def within_between(matrix: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The distances inside classes and between classes, each pair once: two vectors."""
+    """The distances inside classes and between classes, each pair once: two vectors.
+
+    Examples
+    --------
+    >>> line = np.abs(np.subtract.outer([0.0, 1.0, 3.0], [0.0, 1.0, 3.0]))
+    >>> within, between = within_between(line, np.array([0, 0, 1]))
+    >>> within.tolist(), between.tolist()
+    ([1.0], [3.0, 2.0])
+    """
     upper = np.triu(np.ones_like(matrix, dtype=bool), 1)
     same = classes[:, None] == classes[None, :]
     return matrix[upper & same], matrix[upper & ~same]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What is minimised: an expected loss of n points in a geometry.
+
+    Attributes
+    ----------
+    classes, transition, loss, positive, alpha, squared
+        See `expected_loss`.
+    geometry : str
+        ``plane`` or ``sphere``.
+    learns_beta : bool
+        The margin loss's boundary is minimised over, too.
+    """
+
+    classes: np.ndarray
+    transition: np.ndarray
+    loss: str
+    positive: str
+    alpha: float
+    squared: bool
+    geometry: str
+    learns_beta: bool
+
+    def project(self, points: Tensor) -> Tensor:
+        """Points (R, n, m), put on the sphere where that is the geometry."""
+        return torch.nn.functional.normalize(points, dim=-1) if self.geometry == "sphere" else points
+
+    def evaluate(self, points: Tensor, beta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Values (R,), gradients in the points (R, n, m) and in the boundaries (R,), 0 where these aren't learnt."""
+        points = points.detach().requires_grad_()
+        beta = beta.detach().requires_grad_(self.learns_beta)
+        value = expected_loss(
+            distances.pairwise(self.project(points)),  # (R, n, n)
+            self.classes,
+            self.transition,
+            loss=self.loss,
+            positive=self.positive,
+            alpha=self.alpha,
+            beta=beta if self.loss == "margin" else None,
+            squared=self.squared,
+        )
+        gradients = torch.autograd.grad(value.sum(), [points, beta] if self.learns_beta else [points])
+        return value.detach(), gradients[0], gradients[1] if self.learns_beta else torch.zeros_like(beta)
+
+
+@dataclass(frozen=True)
+class Search:
+    """How long and how boldly a minimiser looks.
+
+    Attributes
+    ----------
+    steps, polish : int
+        Adam steps; polishing steps.
+    rate : float
+        Adam's first learning rate, in units of alpha.
+    spread : float or None
+        Scale of the random starts; None: half of them at alpha, the others at four times that.
+    """
+
+    steps: int = 1500
+    polish: int = 1500
+    rate: float = 0.05
+    spread: float | None = None
+
+
+class _Adam:
+    """Adam with beta = (0.9, 0.99) and one scale for all coordinates of a run: rotating an embedding must not change its path."""
+
+    def __init__(self, like: Tensor) -> None:
+        self.first, self.second = torch.zeros_like(like), torch.zeros_like(like)
+
+    def move(self, gradient: Tensor, step: int, rate: float) -> Tensor:
+        """What step number ``step``, from 1, takes away."""
+        size = gradient.square()
+        if gradient.dim() > 1:
+            size = size.mean((1, 2), True).expand_as(gradient)
+        first, second = self.first.lerp_(gradient, 0.1), self.second.lerp_(size, 0.01)
+        return rate * first / (1 - 0.9**step) / ((second / (1 - 0.99**step)).sqrt() + 1e-12)
+
+
+class _Descent:
+    """R descents side by side, and the best point that each has seen."""
+
+    def __init__(self, objective: Objective, points: Tensor, beta: Tensor, bound: float | None) -> None:
+        self.objective, self.bound = objective, bound
+        self.points, self.beta = points.clone(), beta.clone()
+        self.values, _, _ = objective.evaluate(points, beta)
+
+    def keep(self, values: Tensor, points: Tensor, beta: Tensor) -> None:
+        """Take over what is better than the best so far."""
+        better = values < self.values
+        self.values[better], self.points[better], self.beta[better] = values[better], points[better], beta[better]
+
+    def adam(self, points: Tensor, beta: Tensor, search: Search) -> None:
+        """Find the basin."""
+        objective = self.objective
+        of_points, of_beta = _Adam(points), _Adam(beta)
+        for step in range(1, search.steps + 1):
+            value, g, g_beta = objective.evaluate(points, beta)
+            self.keep(value, points, beta)
+            scale = search.rate * objective.alpha * 0.5 * (1 + math.cos(math.pi * step / search.steps))
+            points = objective.project(points - of_points.move(g, step, scale))
+            if objective.learns_beta:
+                beta = beta - of_beta.move(g_beta, step, scale)
+
+    def polish(self, points: Tensor, beta: Tensor, steps: int) -> None:
+        """Polyak's steps from a point; what is best so far is kept."""
+        reach = 0.1 * self.values.abs() + 1e-12
+        reference, waited = self.values.clone(), torch.zeros_like(self.values)
+        for _ in range(steps):
+            value, g, g_beta = self.objective.evaluate(points, beta)
+            self.keep(value, points, beta)
+            progressed = self.values < reference - 0.5 * reach
+            waited = torch.where(progressed, 0.0, waited + 1)
+            reference = torch.where(progressed, self.values, reference)
+            stuck = waited > STEPS_WITHOUT_PROGRESS
+            reach, waited = torch.where(stuck, reach / 2, reach), torch.where(stuck, 0.0, waited)
+            points[stuck], beta[stuck], reference[stuck] = self.points[stuck], self.beta[stuck], self.values[stuck]
+            target = self.values - reach if self.bound is None else (self.values - reach).clamp_min(self.bound)
+            size = g.square().sum((1, 2)) + g_beta.square()
+            length = torch.where(size > 0, (value - target).clamp_min(0) / size.clamp_min(1e-300), 0.0)
+            points = self.objective.project(points - length.view(-1, 1, 1) * g)
+            beta = beta - length * g_beta
+
+    def contract(self, steps: int) -> None:
+        """Follow a flat valley towards a bound that only collapse attains.
+
+        Where collapse is a flat valley (C3 at m = n - 2: the loss grows with the square of the spread) subgradients find
+        its floor but don't follow it: halve the classes' spread and descend again, for as long as that helps.
+        """
+        assert self.bound is not None
+        labels, t = torch.from_numpy(self.objective.classes), len(self.objective.transition)
+        members = torch.nn.functional.one_hot(labels, t).double()  # (n, t)
+        average = members @ (members / members.sum(0).clamp_min(1)).T  # (n, n)
+        for _ in range(MOST_CONTRACTIONS):
+            if float((self.values - self.bound).max()) <= GAP_REACHED * max(abs(self.bound), GAP_REACHED):
+                break
+            self.polish(self.objective.project((self.points + average @ self.points) / 2), self.beta.clone(), steps)
 
 
 def minimise(
@@ -89,12 +237,9 @@ def minimise(
     geometry: str = "plane",
     bound: float | None = None,
     restarts: int = 32,
-    steps: int = 1500,
-    polish: int = 1500,
-    rate: float = 0.05,
-    spread: float | None = None,
-    start: Tensor | None = None,
     seed: int = 0,
+    start: Tensor | None = None,
+    search: Search | None = None,
 ) -> Minima:
     """Minimise an expected loss over n free points.
 
@@ -109,18 +254,15 @@ def minimise(
     geometry : str
         ``plane`` (R^m) or ``sphere`` (the unit sphere in R^m, Euclidean distances).
     bound : float, optional
-        A lower bound to aim at and to measure the gap from.
+        A lower bound known from theory: what to aim at, and to measure the gap from.
     restarts : int
         Number R of random starts: in turn unstructured, with classes around centres, and with classes nearly collapsed.
-    steps, polish : int
-        Adam steps; polishing steps.
-    rate : float
-        Adam's first learning rate, in units of alpha.
-    spread : float, optional
-        Scale of the starts; default: half of them at alpha, the others at four times that.
+    seed : int
+        Of the random starts.
     start : Tensor, shape (R, n, m), optional
         Starts to use instead of random ones.
-    seed : int
+    search : Search, optional
+        How long and how boldly to look.
 
     Returns
     -------
@@ -129,6 +271,17 @@ def minimise(
     Raises
     ------
     InvalidInput
+
+    Examples
+    --------
+    Noisy labels, triplet loss: the best embedding found has each class on a point (C3).
+
+    >>> from sim.noise import symmetric
+    >>> classes = np.array([0, 0, 0, 1, 1, 1])
+    >>> found = minimise(classes, symmetric(2, 0.9), alpha=0.5, restarts=3, search=Search(steps=200, polish=400))
+    >>> within, between = within_between(found.distances(), classes)
+    >>> bool(within.max() < 0.01), round(float(between.mean()), 2)
+    (True, 0.5)
     """
     labels, matrix = check_labels(classes, transition)
     integer("dim", dim, 1 if geometry == "plane" else 2)
@@ -137,82 +290,21 @@ def minimise(
     number("alpha", alpha, "a finite number > 0", lambda v: v > 0)
     if isinstance(beta, str) and beta != "learn":
         raise InvalidInput("beta", beta, "a number, 'learn' or None")
-    x = _starts(labels, len(matrix), dim, alpha, restarts, spread, seed) if start is None else start.double().clone()
-    boundary = torch.full((len(x),), float("nan"), dtype=torch.float64)
+    search = search or Search()
+    objective = Objective(labels, matrix, loss, positive, alpha, squared, geometry, beta == "learn")
+    if start is None:
+        start = _starts(labels, len(matrix), dim, alpha, restarts, search.spread, seed)
+    points = objective.project(start.double().clone())  # (R, n, m)
+    boundary = torch.full((len(points),), float("nan"), dtype=torch.float64)  # (R,)
     if loss == "margin":
         boundary = torch.full_like(boundary, alpha if isinstance(beta, str) or beta is None else beta)
-    learn = beta == "learn"
-
-    def project(points: Tensor) -> Tensor:
-        return torch.nn.functional.normalize(points, dim=-1) if geometry == "sphere" else points
-
-    def evaluate(points: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        points = points.detach().requires_grad_()
-        b = b.detach().requires_grad_(learn)
-        value = expected_loss(
-            distances.pairwise(project(points)),
-            labels,
-            matrix,
-            loss=loss,
-            positive=positive,
-            alpha=alpha,
-            beta=b if loss == "margin" else None,
-            squared=squared,
-        )
-        gradients = torch.autograd.grad(value.sum(), [points, b] if learn else [points])
-        return value.detach(), gradients[0], gradients[1] if learn else torch.zeros_like(b)
-
-    x = project(x)
-    best_x, best_b = x.clone(), boundary.clone()
-    best, _, _ = evaluate(x, boundary)
-
-    def keep(value: Tensor, points: Tensor, b: Tensor) -> None:
-        better = value < best
-        best[better], best_x[better], best_b[better] = value[better], points[better], b[better]
-
-    moments = [torch.zeros_like(v) for v in (x, x, boundary, boundary)]
-    for step in range(1, steps + 1):
-        value, g, gb = evaluate(x, boundary)
-        keep(value, x, boundary)
-        scale = rate * alpha * 0.5 * (1 + math.cos(math.pi * step / steps))
-        # One scale for all coordinates of a run: rotating the embedding must not change its path.
-        first, second = moments[0].lerp_(g, 0.1), moments[1].lerp_(g.square().mean((1, 2), True).expand_as(g), 0.01)
-        x = project(x - scale * first / (1 - 0.9**step) / ((second / (1 - 0.99**step)).sqrt() + 1e-12))
-        if learn:
-            first, second = moments[2].lerp_(gb, 0.1), moments[3].lerp_(gb.square(), 0.01)
-            boundary = boundary - scale * first / (1 - 0.9**step) / ((second / (1 - 0.99**step)).sqrt() + 1e-12)
-
-    def descend(x: Tensor, boundary: Tensor, steps: int) -> None:
-        """Polyak's steps from x; what is best so far is kept."""
-        reach = 0.1 * best.abs() + 1e-12
-        reference, waited = best.clone(), torch.zeros_like(best)
-        for _ in range(steps):
-            value, g, gb = evaluate(x, boundary)
-            keep(value, x, boundary)
-            progressed = best < reference - 0.5 * reach
-            waited = torch.where(progressed, 0.0, waited + 1)
-            reference = torch.where(progressed, best, reference)
-            stuck = waited > PATIENCE
-            reach, waited = torch.where(stuck, reach / 2, reach), torch.where(stuck, 0.0, waited)
-            x[stuck], boundary[stuck], reference[stuck] = best_x[stuck], best_b[stuck], best[stuck]
-            target = best - reach if bound is None else (best - reach).clamp_min(bound)
-            size = g.square().sum((1, 2)) + gb.square()
-            length = torch.where(size > 0, (value - target).clamp_min(0) / size.clamp_min(1e-300), 0.0)
-            x = project(x - length.view(-1, 1, 1) * g)
-            boundary = boundary - length * gb
-
-    descend(best_x.clone(), best_b.clone(), polish)
+    descent = _Descent(objective, points, boundary, bound)
+    descent.adam(points, boundary, search)
+    descent.polish(descent.points.clone(), descent.beta.clone(), search.polish)
     if bound is not None:
-        # Where collapse is a flat valley (C3 at m = n - 2: the loss grows with the square of the spread) subgradients find
-        # its floor but don't follow it: halve the classes' spread and descend again, for as long as that helps.
-        members = torch.nn.functional.one_hot(torch.from_numpy(labels), len(matrix)).double()
-        average = members @ (members / members.sum(0).clamp_min(1)).T
-        for _ in range(CONTRACTIONS):
-            if float((best - bound).max()) <= FLOOR * max(abs(bound), FLOOR):
-                break
-            descend(project((best_x + average @ best_x) / 2), best_b.clone(), polish // 8)
-    order = best.argsort()
-    return Minima(best_x[order], best[order], best_b[order], bound)
+        descent.contract(search.polish // 8)
+    order = descent.values.argsort()
+    return Minima(descent.points[order], descent.values[order], descent.beta[order], bound)
 
 
 def _starts(

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from sim.errors import InvalidInput
-from sim.verdict import decide, holm, in_words, interval
+from sim.verdict import decide, in_words, interval, together
 
 
 def test_interval_equals_scipy() -> None:
@@ -54,7 +54,30 @@ def test_edges() -> None:
 
 
 def test_holm_by_hand() -> None:
-    np.testing.assert_allclose(holm(np.array([0.01, 0.04, 0.03])), [0.03, 0.06, 0.06])
+    """p-values that Holm multiplies by 3, 2 and 1 in their order, and never lets fall."""
+    rng = np.random.default_rng(0)
+    sides = [(rng.normal(shift, 1, 8), np.zeros(8)) for shift in (1.4, 0.9, 0.8)]
+    raw = np.array([stats.ttest_rel(a, b).pvalue for a, b in sides])
+    order = np.argsort(raw)
+    expected = np.empty(3)
+    expected[order] = np.minimum(np.maximum.accumulate(raw[order] * [3, 2, 1]), 1)
+    found = decide([("a is greater", str(k), a, b) for k, (a, b) in enumerate(sides)])
+    np.testing.assert_allclose([f.p for f in found], expected)
+
+
+def test_pairs_with_a_nan_are_left_out_of_the_test() -> None:
+    a, b = [0.5, np.nan, 0.6, 0.7], [0.1, 0.2, 0.3, 0.2]
+    (whole,) = decide([("a is greater", "x", [0.5, 0.6, 0.7], [0.1, 0.3, 0.2])])
+    (found,) = decide([("a is greater", "x", a, b)])
+    assert (found.p, found.difference) == (pytest.approx(whole.p), whole.difference)
+
+
+def test_several_verdicts_are_one() -> None:
+    assert together(["holds"]) == "holds"
+    assert together(["inconclusive", "fails", "holds"]) == "fails"
+    assert together(["inconclusive", "holds"]) == "inconclusive"
+    with pytest.raises(InvalidInput, match="verdicts: got"):
+        together([])
 
 
 def test_family_wise_error_stays_below_five_per_cent() -> None:

@@ -31,7 +31,7 @@ from sim.problems import build
 from sim.sweeps.grid import grid
 from sim.theory.claims.base import Claim, CounterExample, Outcome, Setting
 from sim.training import train
-from sim.verdict import Finding, Statement, Verdict, decide, in_words, interval
+from sim.verdict import Finding, Statement, decide, in_words, interval, together
 
 SEEDS = {"quick": 5, "full": 20}
 NET_STEPS, TABLE_STEPS = {"quick": 1500, "full": 6000}, {"quick": 1500, "full": 6000}
@@ -117,11 +117,6 @@ def _keep(measured: Measured, against: dict[str, str]) -> list[Finding]:
     return decide(statements)
 
 
-def _verdict(findings: list[Finding]) -> Verdict:
-    verdicts = {f.verdict for f in findings}
-    return "holds" if verdicts == {"holds"} else "fails" if "fails" in verdicts else "inconclusive"
-
-
 def off_the_pole(p: float, temperature: float) -> dict[str, float]:
     """Normalised softmax, two classes, noise 1 - p: an embedding off the poles that attains the bound.
 
@@ -170,7 +165,7 @@ def check(setting: Setting) -> Outcome:
     counter = _keep(nets, {"SoftTriple, 1 centre": "normalised softmax"})
     return Outcome(
         hypotheses={"embeddings on the sphere": True, "modes known": True, "labels are drawn afresh": True},
-        verdict=_verdict([*collapse, *keep]),
+        verdict=together(f.verdict for f in (*collapse, *keep)),
         bound=LIMIT,
         best=max(float(np.mean(v["relative_spread"])) for v in free.values()),
         evidence={
@@ -183,7 +178,7 @@ def check(setting: Setting) -> Outcome:
             "nets, measured": _readable(nets),
         },
         counter_example=CounterExample(
-            "SoftTriple with one centre keeps modes better", _verdict(counter), "inconclusive"
+            "SoftTriple with one centre keeps modes better", together(f.verdict for f in counter), "inconclusive"
         ),
     )
 

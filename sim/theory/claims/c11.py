@@ -13,27 +13,21 @@ from typing import Any
 
 from sim.catalogue import CLAIMS, RECORDED, STUDIES
 from sim.config import RunConfig
-from sim.studies import easy_against, final, paired
+from sim.studies import FINE_LABEL_METRICS, easy_against, final, paired
 from sim.sweeps.execute import execute
 from sim.sweeps.executors import Resources
 from sim.sweeps.store import Store
 from sim.theory.claims.base import Claim, CounterExample, Outcome, Setting
-from sim.verdict import Finding, Verdict, decide, in_words
+from sim.verdict import Finding, decide, in_words, together
 
 SEEDS = {"quick": 5, "full": 30}
-METRICS = {"recall_at_1": "Recall@1 on fine labels", "map_at_r": "MAP@R on fine labels"}
 
 
 def _findings(configs: list[RunConfig], device: str) -> list[Finding]:
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)
         execute(configs, store, resources=Resources(device))
-        return decide(easy_against(final(store.load(configs)), METRICS, "random"))
-
-
-def _verdict(findings: list[Finding]) -> Verdict:
-    verdicts = {f.verdict for f in findings}
-    return "holds" if verdicts == {"holds"} else "fails" if "fails" in verdicts else "inconclusive"
+        return decide(easy_against(final(store.load(configs)), FINE_LABEL_METRICS, "random"))
 
 
 def check(setting: Setting) -> Outcome:
@@ -55,17 +49,17 @@ def check(setting: Setting) -> Outcome:
             f"{f.claim} ({f.setting})": [f.difference.mean, f.difference.low, f.difference.high] for f in findings
         },
     }
-    together = []
+    averaged = []
     for name in RECORDED:
         rows = RECORDED[name]()
         noisy_rows = rows[rows["noise.level"] > 0]
-        settings = decide(easy_against(noisy_rows, METRICS, "random"))
+        settings = decide(easy_against(noisy_rows, FINE_LABEL_METRICS, "random"))
         evidence[f"recorded: {name}"] = {"seeds": rows["seed"].nunique(), "words": in_words(settings)}
-        means = noisy_rows.groupby(["positive", "seed"])[list(METRICS)].mean().reset_index()
-        for metric, called in METRICS.items():
+        means = noisy_rows.groupby(["positive", "seed"])[list(FINE_LABEL_METRICS)].mean().reset_index()
+        for metric, called in FINE_LABEL_METRICS.items():
             sides = paired(means, metric, {"positive": "easy"}, {"positive": "random"})
-            together.append((f"{called} is greater with easy than with random positives", name, *sides))
-    of_sets = decide(together)
+            averaged.append((f"{called} is greater with easy than with random positives", name, *sides))
+    of_sets = decide(averaged)
     evidence["recorded data sets, mean over losses and noise levels"] = {
         f"{f.claim} ({f.setting})": [f.verdict, f.difference.mean, f.difference.low, f.difference.high] for f in of_sets
     }
@@ -73,11 +67,13 @@ def check(setting: Setting) -> Outcome:
     least = min(f.difference.mean for f in findings)
     return Outcome(
         hypotheses={"batches hold three or more samples a class": True, "labels are noisy": True},
-        verdict=_verdict(findings),
+        verdict=together(f.verdict for f in findings),
         bound=0.0,
         best=least,
         evidence=evidence,
-        counter_example=CounterExample("two samples a class in the batch", _verdict(without_choice), "inconclusive"),
+        counter_example=CounterExample(
+            "two samples a class in the batch", together(f.verdict for f in without_choice), "inconclusive"
+        ),
     )
 
 

@@ -26,7 +26,7 @@ from sim.catalogue import CLAIMS
 from sim.theory.claims.base import Claim, CounterExample, Outcome, Setting, collapse_verdict, two_classes
 from sim.theory.expected import lower_bound
 from sim.theory.minimise import minimise
-from sim.verdict import Verdict
+from sim.verdict import Verdict, together
 
 ALPHA = 0.5
 
@@ -70,13 +70,7 @@ def check(setting: Setting) -> Outcome:
         three_classes[0],
         skewed[0],
     ]
-    verdict: Verdict = (
-        "holds"
-        if set(inside_verdicts) == {"holds"} and meets_condition(inside)
-        else "fails"
-        if "fails" in inside_verdicts
-        else "inconclusive"
-    )
+    verdict = together([*inside_verdicts, "holds" if meets_condition(inside) else "inconclusive"])
     return Outcome(
         hypotheses={
             "q > 0 and p != 1/t (in general: s_AA > s_AB, all s_AB equal)": meets_condition(noise.symmetric(2, 0.9)),

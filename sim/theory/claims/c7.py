@@ -22,7 +22,7 @@ from sim.streams import stream
 from sim.theory.certificates import certify_c7
 from sim.theory.claims.base import Claim, CounterExample, Outcome, Setting, two_classes
 from sim.theory.expected import expected_loss, lower_bound
-from sim.theory.minimise import minimise
+from sim.theory.minimise import Search, minimise
 from sim.theory.verifier import verify
 from sim.verdict import Verdict
 
@@ -69,8 +69,7 @@ def best_free(
         alpha=ALPHA,
         dim=2,
         start=start,
-        steps=steps,
-        polish=steps,
+        search=Search(steps=steps, polish=steps),
     )
     points = found.embeddings[0].numpy()
     return {"value": found.best, **{name: subclusters(points, classes, scale) for name, scale in SCALES.items()}}

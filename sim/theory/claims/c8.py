@@ -11,7 +11,7 @@ from sim.catalogue import CLAIMS
 from sim.theory.certificates import NotFound, certify_c8
 from sim.theory.claims.base import Claim, CounterExample, Outcome, Setting, agreement
 from sim.theory.verifier import verify
-from sim.verdict import Verdict
+from sim.verdict import Verdict, together
 
 CASES = {"quick": [(2, 6, "9/10"), (2, 6, "4/5"), (3, 4, "9/10")]}
 CASES["full"] = [(t, k, p) for t in (2, 3) for k in (4, 6, 8) for p in ("19/20", "9/10", "4/5")]
@@ -41,8 +41,7 @@ def check(setting: Setting) -> Outcome:
     size = setting.size
     cases = {f"t = {t}, {k} a class, p = {p}": _case(t, k, p) for t, k, p in CASES[size]}
     counter = _case(3, 4, "3/5")
-    verdicts = {v for v, _ in cases.values()}
-    verdict: Verdict = "holds" if verdicts == {"holds"} else "fails" if "fails" in verdicts else "inconclusive"
+    verdict = together(v for v, _ in cases.values())
     first = next(iter(cases.values()))[1]
     return Outcome(
         hypotheses={"s_in > 1/2": True, "beta is learnt": True, "three or more samples a class": True},

@@ -18,7 +18,7 @@ from sim.problems import build
 from sim.sweeps.grid import grid
 from sim.theory.claims.base import Claim, CounterExample, Outcome, Setting
 from sim.training import train
-from sim.verdict import Finding, Statement, Verdict, decide, in_words, interval
+from sim.verdict import Finding, Statement, decide, in_words, interval, together
 
 ALPHA = 0.5
 SHORT, LONG = {"quick": (200, 1600), "full": (500, 8000)}, {"quick": 4, "full": 20}
@@ -78,11 +78,6 @@ def _findings(setting: Setting, positive: str) -> tuple[list[Finding], dict[str,
     return decide(statements), distances
 
 
-def _verdict(findings: list[Finding]) -> Verdict:
-    verdicts = {f.verdict for f in findings}
-    return "holds" if verdicts == {"holds"} else "fails" if "fails" in verdicts else "inconclusive"
-
-
 def check(setting: Setting) -> Outcome:
     """Two generators, two noise levels, random against easy positives; the static-noise contrast."""
     size = setting.size
@@ -97,7 +92,7 @@ def check(setting: Setting) -> Outcome:
     worst = max(v["within"][0] for where, v in reached.items() if not where.endswith("noise 0"))
     return Outcome(
         hypotheses={"labels are drawn afresh at every step": True, "positives and negatives are random": True},
-        verdict=_verdict(plain),
+        verdict=together(f.verdict for f in plain),
         bound=0.0,
         best=worst,
         evidence={
@@ -109,7 +104,9 @@ def check(setting: Setting) -> Outcome:
             "easy positives, distances in units of alpha": easy_reached,
             "static noise, within-class distance in units of alpha": static,
         },
-        counter_example=CounterExample("easy positives instead of random ones", _verdict(easy), "fails"),
+        counter_example=CounterExample(
+            "easy positives instead of random ones", together(f.verdict for f in easy), "fails"
+        ),
     )
 
 

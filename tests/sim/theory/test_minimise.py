@@ -9,7 +9,7 @@ import torch
 from sim import noise
 from sim.errors import InvalidInput
 from sim.theory import expected_loss, lower_bound
-from sim.theory.minimise import minimise, within_between
+from sim.theory.minimise import Search, minimise, within_between
 
 CLASSES = np.repeat([0, 1], 4)
 NOISY = noise.symmetric(2, 0.9)
@@ -64,12 +64,12 @@ def test_sphere_keeps_its_points_on_the_sphere() -> None:
 
 
 def test_values_are_those_of_the_embeddings_in_order() -> None:
-    found = minimise(CLASSES, NOISY, positive="easy", alpha=0.5, restarts=5, steps=100, polish=50)
+    found = minimise(CLASSES, NOISY, positive="easy", alpha=0.5, restarts=5, search=Search(steps=100, polish=50))
     values = expected_loss(torch.cdist(found.embeddings, found.embeddings, compute_mode="donot_use_mm_for_euclid_dist"),
                            CLASSES, NOISY, positive="easy", alpha=0.5)  # fmt: skip
     torch.testing.assert_close(found.values, values)
     assert (found.values.diff() >= 0).all()
-    again = minimise(CLASSES, NOISY, positive="easy", alpha=0.5, restarts=5, steps=100, polish=50)
+    again = minimise(CLASSES, NOISY, positive="easy", alpha=0.5, restarts=5, search=Search(steps=100, polish=50))
     assert torch.equal(found.embeddings, again.embeddings)
 
 
@@ -77,7 +77,7 @@ def test_a_rotated_start_ends_rotated() -> None:
     generator = torch.Generator().manual_seed(0)
     start = torch.randn(2, 8, 3, generator=generator, dtype=torch.float64)
     rotation = torch.linalg.qr(torch.randn(3, 3, generator=generator, dtype=torch.float64)).Q
-    runs = [minimise(CLASSES, NOISY, loss="contrastive", squared=True, alpha=1.0, dim=3, start=s, steps=40, polish=0)
+    runs = [minimise(CLASSES, NOISY, loss="contrastive", squared=True, alpha=1.0, dim=3, start=s, search=Search(steps=40, polish=0))
             for s in (start, start @ rotation)]  # fmt: skip
     torch.testing.assert_close(runs[0].embeddings @ rotation, runs[1].embeddings, atol=1e-8, rtol=1e-8)
 

@@ -1,0 +1,159 @@
+"""What no embedding, or no collapsed one, goes below: exact bounds and the finite lists that prove them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from sim.errors import InvalidInput
+from sim.theory.certificates.exact import ONE, ZERO, Loss, Matrix, anchor_loss
+
+
+@dataclass(frozen=True)
+class Breakpoint:
+    """Expected loss of one anchor of class ``anchor`` in a collapsed embedding.
+
+    Attributes
+    ----------
+    anchor : int
+        Class of the anchor.
+    centres : tuple of Fraction, (t,)
+        Distances from its centre to every centre, 0 at ``anchor``.
+    value : Fraction
+        The anchor's expected loss.
+    beta : Fraction or None
+        As in `Embedding`.
+    """
+
+    anchor: int
+    centres: tuple[Fraction, ...]
+    value: Fraction
+    beta: Fraction | None = None
+
+
+def pair_bound(classes: Sequence[int], transition: Matrix, *, loss: Loss, alpha: Fraction) -> Fraction:
+    """C3's and C4's lower bound on the expected loss with all positives, exact.
+
+    2a sum_i sum_{j<k} min(w_ijk, w_ikj) for the triplet, 2a sum_{i != j} min(s_ij, 1 - s_ij) for the margin loss.
+    """
+    n = len(classes)
+    rows = [transition[c] for c in classes]
+    same = [[sum((p * q for p, q in zip(x, y, strict=True)), ZERO) for y in rows] for x in rows]
+    total = ZERO
+    for i in range(n):
+        others = [j for j in range(n) if j != i]
+        if loss == "margin":
+            total += sum((min(same[i][j], 1 - same[i][j]) for j in others), ZERO)
+            continue
+        for j, k in itertools.combinations(others, 2):
+            # w_ijk = P(Y_i = Y_j) - P(Y_i = Y_j = Y_k): the second term is common to both.
+            all_three = sum((p * q * r for p, q, r in zip(rows[i], rows[j], rows[k], strict=True)), ZERO)
+            total += min(same[i][j], same[i][k]) - all_three
+    return 2 * alpha * total
+
+
+def class_sizes(classes: Sequence[int], t: int) -> list[int]:
+    return [sum(c == a for c in classes) for a in range(t)]
+
+
+def lattices(t: int, *, loss: Loss, alpha: Fraction) -> list[tuple[Fraction | None, tuple[Fraction, ...]]]:
+    """Every b with the centre distances among which, at this b, the best collapsed embedding is (module text)."""
+    if loss == "triplet":
+        return [(None, tuple(alpha * k for k in range(t * (t - 1) // 2 + 1)))]
+    return [(-alpha, (ZERO,)), (alpha, (ZERO, 2 * alpha))]
+
+
+def breakpoints(classes: Sequence[int], transition: Matrix, *, loss: Loss, alpha: Fraction) -> tuple[Breakpoint, ...]:
+    """An anchor's loss with easy positives, for every class of anchor and every choice of distances in `lattices`."""
+    t = len(transition)
+    sizes = class_sizes(classes, t)
+    found = []
+    for beta, lattice in lattices(t, loss=loss, alpha=alpha):
+        for anchor, x in itertools.product(range(t), itertools.product(lattice, repeat=t - 1)):
+            centres = (*x[:anchor], ZERO, *x[anchor:])
+            others = [(centres[c], c) for c in range(t) for _ in range(sizes[c] - (c == anchor))]
+            value = anchor_loss(others, transition, anchor, loss=loss, positive="easy", alpha=alpha, beta=beta)
+            found.append(Breakpoint(anchor, centres, value, beta))
+    return tuple(found)
+
+
+def best_collapsed(
+    classes: Sequence[int], points: Sequence[Breakpoint]
+) -> tuple[Fraction, list[tuple[Matrix, Fraction | None]]]:
+    """Least loss of collapsed embeddings, from all their `breakpoints`.
+
+    Returns
+    -------
+    bound : Fraction
+        No collapsed embedding, in any dimension and with any b, has a smaller loss.
+    minimisers : list of ((t, t) centre distances, b)
+        Where on the lattice the bound is attained. Not every one need be realisable.
+    """
+    t = max(classes) + 1
+    sizes = class_sizes(classes, t)
+    of_anchor = {(p.anchor, p.beta, p.centres): p.value for p in points}
+    pairs = list(itertools.combinations(range(t), 2))
+    losses: dict[tuple[Matrix, Fraction | None], Fraction] = {}
+    for beta in dict.fromkeys(p.beta for p in points):
+        lattice = sorted(
+            {d for p in points if p.beta == beta for d in p.centres[: p.anchor] + p.centres[p.anchor + 1 :]}
+        )
+        for chosen in itertools.product(lattice, repeat=len(pairs)):
+            between = dict(zip(pairs, chosen, strict=True))
+            centres = tuple(
+                tuple(ZERO if a == b else between[min(a, b), max(a, b)] for b in range(t)) for a in range(t)
+            )
+            losses[centres, beta] = sum((sizes[a] * of_anchor[a, beta, centres[a]] for a in range(t)), ZERO)
+    bound = min(losses.values())
+    return bound, [where for where, value in losses.items() if value == bound]
+
+
+def one_class_lower_bound(classes: Sequence[int], transition: Matrix, alpha: Fraction) -> Fraction:
+    """Lower bound of the EPS triplet loss over embeddings in which at least one class is collapsed.
+
+    min over classes A of a sum_{i != k in A} P(Y_k != Y_i, some j has Y_j = Y_i): such a pair is at distance 0.
+    """
+    sizes = class_sizes(classes, len(transition))
+    bounds = []
+    for own, size in enumerate(sizes):
+        pair = ZERO
+        for y, p in enumerate(transition[own]):
+            rest = [n - 2 * (c == own) for c, n in enumerate(sizes)]
+            nobody = ONE
+            for c, n in enumerate(rest):
+                nobody *= (1 - transition[c][y]) ** n
+            pair += p * (1 - p) * (1 - nobody)
+        bounds.append(alpha * size * (size - 1) * pair)
+    return min(bounds)
+
+
+def margin_easy_global_bound(classes: Sequence[int], transition: Matrix, alpha: Fraction) -> Fraction:
+    """Lower bound of the EPS margin loss over all embeddings and all b (module text, C8).
+
+    A sample k with s_ik <= 1/2 never pays, whatever S holds. Among the others a second one must never pay,
+    1 - s_ik >= sum_y P_iy P_ky (1 - P_jy); for symmetric noise they are of the own class and the difference is
+    sum_y P_y (1 - P_y)^2 >= 0. Then min_S is over |S| <= 1. Another matrix is refused.
+    """
+    t = len(transition)
+    sizes = class_sizes(classes, t)
+    total = ZERO
+    for own in range(t):
+        rest = [n - (c == own) for c, n in enumerate(sizes)]
+        anchor = transition[own]
+        meet = [sum((p * q for p, q in zip(anchor, transition[k], strict=True)), ZERO) for k in range(t)]
+        paying = [c for c in range(t) if rest[c] and 2 * meet[c] > 1]
+        for j, k in itertools.product(paying, repeat=2):
+            gain = sum((anchor[y] * transition[k][y] * (1 - transition[j][y]) for y in range(t)), ZERO)
+            if 1 - meet[k] < gain:
+                raise InvalidInput("transition", transition, "a matrix under which a second near sample never pays")
+        alone = ZERO
+        for y in range(t):
+            nobody = ONE
+            for c in range(t):
+                nobody *= (1 - transition[c][y]) ** rest[c]
+            alone += anchor[y] * nobody
+        least = min([ONE] + [2 * (1 - meet[k]) for k in paying])
+        total += sizes[own] * (least - alone)
+    return 2 * alpha * total

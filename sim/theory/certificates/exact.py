@@ -1,0 +1,150 @@
+"""Exact arithmetic: expected losses in rational numbers, and in which dimension a distance matrix exists."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+Rational = Fraction | int | str
+Matrix = tuple[tuple[Fraction, ...], ...]
+Loss = Literal["triplet", "margin"]
+Positive = Literal["all", "easy"]
+
+ZERO, ONE = Fraction(0), Fraction(1)
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """An embedding with its exact expected loss.
+
+    Attributes
+    ----------
+    distances : tuple of tuple of Fraction, (n, n)
+        Euclidean distance matrix.
+    dimension : int
+        Rank of the Gram matrix: the embedding exists in R^m exactly for m >= dimension.
+    value : Fraction
+        Expected loss.
+    beta : Fraction or None
+        Margin loss: the boundary b. None for the triplet loss.
+    """
+
+    distances: Matrix
+    dimension: int
+    value: Fraction
+    beta: Fraction | None = None
+
+
+def exact_loss(
+    distances: Sequence[Sequence[Fraction]],
+    classes: Sequence[int],
+    transition: Sequence[Sequence[Fraction]],
+    *,
+    loss: Loss,
+    positive: Positive,
+    alpha: Fraction,
+    beta: Fraction | None = None,
+) -> Fraction:
+    """Expected loss over independent noisy labels, in rational arithmetic.
+
+    Parameters
+    ----------
+    distances : (n, n) sequence of Fraction
+    classes : (n,) sequence of int
+        True classes, indices into ``transition``.
+    transition : (t, t) sequence of Fraction
+        Row-stochastic; T[c][y] = P(label y | class c).
+    loss : {"triplet", "margin"}
+    positive : {"all", "easy"}
+        Easy: the nearest sample with the anchor's label; an anchor without one has no positive term (so no triplet).
+    alpha, beta : Fraction
+        Margin and, for the margin loss, boundary.
+
+    Returns
+    -------
+    Fraction
+        Sum over distinct indices; O(t n^3) operations for the triplet loss.
+    """
+    total = ZERO
+    for i, own in enumerate(classes):
+        others = [(distances[i][j], c) for j, c in enumerate(classes) if j != i]
+        total += anchor_loss(others, transition, own, loss=loss, positive=positive, alpha=alpha, beta=beta)
+    return total
+
+
+def anchor_loss(
+    others: Sequence[tuple[Fraction, int]],
+    transition: Sequence[Sequence[Fraction]],
+    own: int,
+    *,
+    loss: Loss,
+    positive: Positive,
+    alpha: Fraction,
+    beta: Fraction | None,
+) -> Fraction:
+    """Expected loss of one anchor of class ``own``; ``others`` = (distance, class) of every other sample."""
+    others = sorted(others)
+    total = ZERO
+    for y, p_anchor in enumerate(transition[own]):
+        chosen_before, of_label = ONE, ZERO
+        for r, (d, c) in enumerate(others):
+            chosen = transition[c][y] * (chosen_before if positive == "easy" else 1)
+            if loss == "margin":
+                assert beta is not None
+                of_label += chosen * max(d - beta + alpha, ZERO)
+            else:
+                for s, (e, k) in enumerate(others):
+                    if s != r and d - e + alpha > 0:
+                        # An easy positive at rank r has no equal label before it already.
+                        negative = ONE if positive == "easy" and s < r else 1 - transition[k][y]
+                        of_label += chosen * negative * (d - e + alpha)
+            chosen_before *= 1 - transition[c][y]
+        if loss == "margin":
+            assert beta is not None
+            of_label += sum(((1 - transition[k][y]) * max(beta + alpha - e, ZERO) for e, k in others), ZERO)
+        total += p_anchor * of_label
+    return total
+
+
+def gram_rank(distances: Sequence[Sequence[Fraction]]) -> int | None:
+    """Least dimension in which a distance matrix is realised by points, or None where no dimension is enough.
+
+    Schoenberg (1935): D is Euclidean iff G_ij = (D_0i^2 + D_0j^2 - D_ij^2) / 2 is positive semidefinite, and then the
+    rank of G is the dimension. Decided by symmetric elimination in rational arithmetic.
+    """
+    n = len(distances)
+    gram = [
+        [(distances[0][i] ** 2 + distances[0][j] ** 2 - distances[i][j] ** 2) / 2 for j in range(1, n)]
+        for i in range(1, n)
+    ]
+    rank = 0
+    for k in range(n - 1):
+        pivot = gram[k][k]
+        if pivot < 0 or (pivot == 0 and any(gram[k][k + 1 :])):
+            return None
+        if pivot == 0:
+            continue
+        rank += 1
+        for i in range(k + 1, n - 1):
+            if gram[i][k]:
+                factor = gram[i][k] / pivot
+                for j in range(k + 1, n - 1):
+                    gram[i][j] -= factor * gram[k][j]
+    return rank
+
+
+def embedding_of(
+    distances: Matrix,
+    classes: Sequence[int],
+    transition: Matrix,
+    loss: Loss,
+    positive: Positive,
+    alpha: Fraction,
+    beta: Fraction | None,
+) -> Embedding:
+    dimension = gram_rank(distances)
+    assert dimension is not None
+    value = exact_loss(distances, classes, transition, loss=loss, positive=positive, alpha=alpha, beta=beta)
+    return Embedding(distances, dimension, value, beta)

@@ -1,0 +1,148 @@
+"""A certificate that was changed in any place is refused, and the verifier needs nothing of the engine."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from fractions import Fraction as F
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sim.theory import verifier
+from sim.theory.certificates import (
+    Certificate,
+    certify_c3,
+    certify_c4,
+    certify_c7,
+    certify_c8,
+    exact_loss,
+    gram_rank,
+)
+
+
+@pytest.fixture(scope="module")
+def c7() -> Certificate:
+    return certify_c7("9/10", 5, "1/2")
+
+
+@pytest.fixture(scope="module")
+def c8() -> Certificate:
+    return certify_c8("9/10", 4, "1/5")
+
+
+def leaves(x: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    if isinstance(x, dict):
+        return [leaf for k, v in x.items() for leaf in leaves(v, (*path, k))]
+    if isinstance(x, list):
+        return [leaf for k, v in enumerate(x) for leaf in leaves(v, (*path, k))]
+    return [path]
+
+
+def changed(data: Any, path: tuple[Any, ...], change: Callable[[Any], Any]) -> Any:
+    data = copy.deepcopy(data)
+    target = data
+    for key in path[:-1]:
+        target = target[key]
+    target[path[-1]] = change(target[path[-1]])
+    return data
+
+
+def nudge(x: Any) -> Any:
+    if isinstance(x, int):
+        return x + 1
+    if x is None:
+        return "1/7"
+    return str(F(x) + F(1, 1000)) if x[0].isdigit() or x[0] == "-" else "C" + x
+
+
+def test_every_single_number_is_guarded(c7: Certificate, c8: Certificate) -> None:
+    """Any one entry changed anywhere is refused, save a field that the claim does not use (None)."""
+    for certificate in (certify_c3("9/10", 2, "1/2"), certify_c4("9/10", 2, "1/5"), c7, c8):
+        data = certificate.to_dict()
+        assert verifier.verify(data) == []
+        paths = [p for p in leaves(data) if not (len(p) == 1 and data[p[0]] is None)]
+        accepted = [p for p in paths if not verifier.verify(changed(data, p, nudge))]
+        assert accepted == []
+
+
+@pytest.mark.parametrize("index", range(4))
+def test_an_omitted_breakpoint_is_refused(c7: Certificate, index: int) -> None:
+    data = c7.to_dict()
+    del data["breakpoints"][index]
+    assert verifier.verify(data) == ["breakpoints: 1 missing, 0 unknown"]
+
+
+def test_a_consistent_forgery_is_refused(c7: Certificate) -> None:
+    """Both embeddings swapped for others with their true values: still no proof."""
+    data = c7.to_dict()
+    better = data["better"]
+    assert "class is not on one point" in verifier.verify({**data, "collapsed": better})[0]
+    assert verifier.verify({**data, "better": data["collapsed"]}) == ["better: it is not better than collapse"]
+    far = changed(data, ("collapsed", "distances"), lambda D: [[str(2 * F(x)) for x in row] for row in D])["collapsed"]
+    T = c7.transition
+    D = [[F(x) for x in row] for row in far["distances"]]
+    far["value"] = str(exact_loss(D, c7.classes, T, loss="triplet", positive="easy", alpha=c7.alpha))
+    assert verifier.verify({**data, "collapsed": far}) == ["collapsed: it is not the best collapsed embedding"]
+
+
+def test_impossible_embedding_with_a_small_value_is_refused(c7: Certificate) -> None:
+    """Same class at 0, other class at a, but one pair of samples torn apart: cheap, and no points do that."""
+    n = len(c7.classes)
+    D = [[F(0) if i == j else F(1, 2) * (1 + (i + j) % 3) for j in range(n)] for i in range(n)]
+    assert gram_rank(D) is None
+    value = exact_loss(D, c7.classes, c7.transition, loss="triplet", positive="easy", alpha=c7.alpha)
+    better = {"distances": [[str(x) for x in r] for r in D], "dimension": 2, "value": str(value), "beta": None}
+    assert verifier.verify({**c7.to_dict(), "better": better}) == ["better: the distances are not Euclidean"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("alpha",), 0.5),
+        (("alpha",), "0.5"),
+        (("alpha",), "-1/2"),
+        (("claim",), "C9"),
+        (("verdict",), "fails"),
+        (("transition",), [["1/2", "1/4"], ["0", "1"]]),
+        (("better",), None),
+        (("classes",), []),
+    ],
+)
+def test_malformed_certificates_are_refused(c7: Certificate, path: tuple[Any, ...], value: Any) -> None:
+    assert verifier.verify(changed(c7.to_dict(), path, lambda _: value)) != []
+
+
+def test_verifier_runs_alone_on_a_copy(tmp_path: Path, c8: Certificate) -> None:
+    """Isolated interpreter, the one file, no project: exit codes 0, 1, 2."""
+    program = shutil.copy(verifier.__file__, tmp_path / "verifier.py")
+    c8.save(tmp_path / "good.json")
+    data = json.loads((tmp_path / "good.json").read_text())
+    (tmp_path / "bad.json").write_text(json.dumps(changed(data, ("better", "value"), nudge)))
+
+    def run(*files: str) -> subprocess.CompletedProcess[str]:
+        arguments = [sys.executable, "-I", "-S", str(program), *files]
+        return subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert (run("good.json").returncode, run("good.json").stdout) == (0, "good.json: accepted\n")
+    refused = run("good.json", "bad.json")
+    assert refused.returncode == 1
+    assert "bad.json: refused: better: the value is" in refused.stdout
+    assert run("missing.json").returncode == 1
+    assert run().returncode == 2
+
+
+def test_saved_file_is_the_certificate(tmp_path: Path, c7: Certificate) -> None:
+    c7.save(tmp_path / "c7.json")
+    assert json.loads((tmp_path / "c7.json").read_text()) == c7.to_dict()
+    assert verifier.verify(tmp_path / "c7.json") == []
+
+
+def test_verifier_shares_no_code_with_the_engine() -> None:
+    text = Path(verifier.__file__).read_text()
+    assert "import sim" not in text and "from sim" not in text
