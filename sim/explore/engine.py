@@ -18,13 +18,15 @@ from sim import distances, metrics, noise
 from sim.catalogue import NOISE_KINDS
 from sim.errors import InvalidInput
 from sim.explore.state import State
+from sim.explore.verdicts import verdict
 from sim.metrics.base import prepare
 from sim.problems import Problem, build
 from sim.samplers.batches import Batches
 from sim.theory import expected_loss
+from sim.theory.expected import LOSSES as WITH_EXPECTATION
 from sim.training import Trainer
 
-SHOWN = {
+SHOWN_METRICS = {
     "within_mean": "within_mean",
     "between_mean": "between_mean",
     "relative_spread": "relative_spread",
@@ -34,23 +36,17 @@ SHOWN = {
 }
 """What is shown, and the metric that it is."""
 
-TOTAL = 0.1
-"""Total collapse: the mean distance between any two points is below this share of the margin (of 1 for a loss without one)."""
-CLASS = 0.1
-"""Class collapse: the mean distance inside a class is below this share of the mean distance between classes."""
+THEORY_LEVELS = tuple(round(0.02 * k, 2) for k in range(46))
+"""Noise levels of the theory's lines."""
 
-EXPECTED = ("triplet", "margin", "contrastive")
-"""Losses whose expectation is known exactly."""
-
-LEVELS = tuple(round(0.02 * k, 2) for k in range(46))
-BATCH_OF_THEORY = 16
+MOST_PER_CLASS_IN_THEORY = 16
 """Samples a class at most in the batches whose expected loss is taken."""
 
-AHEAD = 16
-"""Steps whose batches are drawn at once."""
-
-BATCHES = 4
+BATCHES_OF_LIVE_EXPECTATION = 4
 """Batches over which the live expected loss is averaged."""
+
+STEPS_AHEAD_AT_START, STEPS_AHEAD = 16, 64
+"""Steps whose draws are taken at once: few at first, as they delay the first frame after a change; the numbers are the same."""
 
 
 class Engine:
@@ -106,8 +102,7 @@ class Engine:
         configs = [self.state.config(positive) for positive in self.state.positives]
         data = configs[0].data
         self.problem: Problem = build(data.name, self.state.seed, **data.params)
-        # Draws ahead delay the first frame after a change; the numbers drawn are the same.
-        trainers = [Trainer([config], [self.problem], ahead=AHEAD) for config in configs]
+        trainers = [Trainer([config], [self.problem], ahead=STEPS_AHEAD_AT_START) for config in configs]
         self.continued = carried is not None and all(
             new.carry_over(old) for old, new in zip(carried, trainers, strict=False)
         )
@@ -120,8 +115,8 @@ class Engine:
         for trainer in self.trainers:
             if trainer.active:
                 trainer.step()
-                if trainer.steps == AHEAD:
-                    trainer.draw_ahead(4 * AHEAD)
+                if trainer.steps == STEPS_AHEAD_AT_START:
+                    trainer.draw_ahead(STEPS_AHEAD)
 
     @property
     def diverged(self) -> list[int]:
@@ -147,36 +142,30 @@ class Engine:
         return [t.embed("train")[0].numpy().astype(np.float32) for t in self.trainers]
 
     def metrics(self, run: int) -> dict[str, float | str]:
-        """What became of classes and modes in a run: the numbers `SHOWN`, the expected loss, the verdict."""
+        """What became of classes and modes in a run: the numbers `SHOWN_METRICS`, the expected loss, the verdict."""
         sample, trainer = self.problem.train, self.trainers[run]
         x = trainer.embed("train")[0]
         if not torch.isfinite(x).all() or not trainer.active:
             return {"verdict": "diverged"}
         (runs,) = prepare(x, sample.classes, sample.modes, metrics.Options(ks=(1,)))[1]
-        values = {name: float(metrics.METRICS[column].compute(runs)) for name, column in SHOWN.items()}
+        values = {name: float(metrics.METRICS[column].compute(runs)) for name, column in SHOWN_METRICS.items()}
         values["expected"] = self._expected_now(trainer, x)
         return {**values, "verdict": self.verdict(values)}
 
     def verdict(self, values: Mapping[str, float]) -> str:
-        """``total`` collapse, ``class`` collapse, ``merged`` (modes in one piece), ``partly`` or ``kept``, from the metrics."""
-        if values["global_spread"] < TOTAL * self.state.margin:
-            return "total"
-        if values["relative_spread"] < CLASS:
-            return "class"
-        if values["subclusters"] <= 1:
-            return "merged"
-        return "kept" if values["subclusters"] > self.state.modes - 0.5 else "partly"
+        """The verdict on an embedding with these metrics, see `sim.explore.verdicts.verdict`."""
+        return verdict(values, margin=self.state.margin, modes=self.state.modes)
 
     # The exact theory, on batches as training draws them.
 
     def _theory(self) -> None:
         """Expected losses of the best collapsed embedding over noise levels, as shares of total collapse's."""
         s = self.state
-        self._batch_classes = np.repeat(np.arange(s.classes), min(s.per_class, BATCH_OF_THEORY))
-        known = s.loss in EXPECTED and NOISE_KINDS[s.noise_kind].transition is not None
-        positives = sorted({self._as_expected(p) for p in s.positives})
-        lines = {p: _line(s.loss, s.noise_kind, s.classes, len(self._batch_classes), p) for p in positives if known}
-        self.theory: dict[str, Any] = {"levels": list(LEVELS) if known else [], "lines": lines}
+        self._batch_classes = np.repeat(np.arange(s.classes), min(s.per_class, MOST_PER_CLASS_IN_THEORY))
+        known = s.loss in WITH_EXPECTATION and NOISE_KINDS[s.noise_kind].transition is not None
+        size = len(self._batch_classes)
+        lines = {p: _line(s.loss, s.noise_kind, s.classes, size, self._as_expected(p)) for p in s.positives if known}
+        self.theory: dict[str, Any] = {"levels": list(THEORY_LEVELS) if known else [], "lines": lines}
 
     @staticmethod
     def _as_expected(positive: str) -> str:
@@ -187,9 +176,9 @@ class Engine:
         """The same for the embedding as it is, mean over a few batches; NaN where the theory has nothing to say."""
         if not self.theory["levels"]:
             return float("nan")
-        s, size = self.state, min(self.state.per_class, BATCH_OF_THEORY)
+        s, size = self.state, min(self.state.per_class, MOST_PER_CLASS_IN_THEORY)
         batches = Batches(["explorer"], [self.problem.train.classes], classes=s.classes, per_class=size)
-        index = torch.stack([batches.next()[0] for _ in range(BATCHES)])
+        index = torch.stack([batches.next()[0] for _ in range(BATCHES_OF_LIVE_EXPECTATION)])
         classes = torch.from_numpy(self.problem.train.classes)[index]
         index = index.gather(1, torch.argsort(classes, dim=1, stable=True))
         d = distances.pairwise(x[index].double())
@@ -212,7 +201,7 @@ def _expected(d: Tensor, classes: np.ndarray, transition: np.ndarray, loss: str,
 
 @functools.lru_cache(maxsize=256)
 def _line(loss: str, kind: str, t: int, n: int, positive: str) -> tuple[float, ...]:
-    """The best collapsed embedding's share of total collapse's expected loss at each of `LEVELS`; free of scale.
+    """The best collapsed embedding's share of total collapse's expected loss at each of `THEORY_LEVELS`; free of scale.
 
     Classes are taken to be equidistant; between kinks, which are multiples of half a margin, the losses are linear in the distance.
     """
@@ -220,7 +209,7 @@ def _line(loss: str, kind: str, t: int, n: int, positive: str) -> tuple[float, .
     other = torch.from_numpy(classes[:, None] != classes[None]).double()
     d = torch.linspace(0, 4, 9, dtype=torch.float64)[:, None, None] * other
     shares = []
-    for level in LEVELS:
+    for level in THEORY_LEVELS:
         losses = _expected(d, classes, noise.transition(kind, t, level), loss, positive)
         shares.append(float(losses.min() / losses[0]))
     return tuple(shares)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,31 @@ from sim.studies import final, table
 from sim.sweeps import store
 from sim.sweeps.store import INDEX
 
-METRICS = ("relative_spread", "subclusters_linkage", "recall_at_1")
+
+@dataclass(frozen=True)
+class Column:
+    """A metric of stored runs.
+
+    Attributes
+    ----------
+    name : str
+        Its column in the store.
+    live : str
+        The same metric of the live run, see `sim.explore.engine.SHOWN_METRICS`.
+    label : str
+    """
+
+    name: str
+    live: str
+    label: str
+
+
+COLUMNS = (
+    Column("relative_spread", "relative_spread", "relative spread"),
+    Column("subclusters_linkage", "subclusters", "sub-clusters"),
+    Column("recall_at_1", "recall_at_1", "Recall@1 on modes"),
+)
+"""What is shown of stored runs."""
 
 AXES = {"positive": "positive", "loss": "loss.name", "negative": "negative"}
 """Fields of the state that a map may have as its other axis, and their columns."""
@@ -42,7 +67,7 @@ class Measured:
         Returns
         -------
         dict
-            ``mode``: how the stored runs' labels are drawn; ``lines``: for each positive policy with the state's loss, noise levels and for each of `METRICS` mean, low, high;
+            ``mode``: how the stored runs' labels are drawn; ``lines``: for each positive policy with the state's loss, noise levels and for each of `COLUMNS` mean, low, high;
             ``maps``: for each of `AXES` a list of cells (value, noise, runs, and the metrics' means).
         """
         wanted = (state.generator, state.noise_kind, state.noise_mode, *(getattr(state, axis) for axis in AXES))
@@ -60,7 +85,7 @@ class Measured:
         modes = set(chosen["noise.mode"])
         found["mode"] = state.noise_mode if state.noise_mode in modes else modes.pop()
         chosen = chosen[chosen["noise.mode"] == found["mode"]]
-        present = [m for m in METRICS if m in chosen]
+        present = [column.name for column in COLUMNS if column.name in chosen]
         own = chosen[chosen["loss.name"] == state.loss]
         if not own.empty:
             for row in table(own, present, ["positive", "noise.level"]).to_dict("records"):

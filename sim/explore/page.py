@@ -19,13 +19,19 @@ from sim.errors import InvalidInput
 from sim.explore.session import Message, Session
 
 STATIC = Path(__file__).parent / "static"
-FIRST_PORT, PORTS = 8765, 50
-IDLE = 0.01
-"""Seconds between two looks where nothing is trained."""
+FIRST_PORT, PORTS_TRIED = 8765, 50
+IDLE_SECONDS = 0.01
+"""Between two looks where nothing is trained."""
 
 
 def packed(message: Message) -> bytes:
-    """Length of the JSON (uint32, little-endian), the JSON padded to a multiple of four bytes, the buffer."""
+    """A message for the wire: length of the JSON (uint32, little-endian), the JSON padded to a multiple of four bytes, the buffer.
+
+    Examples
+    --------
+    >>> packed(({"type": "state"}, b"1234"))
+    b'\\x14\\x00\\x00\\x00{"type": "state"}   1234'
+    """
     content = json.dumps(message[0], allow_nan=False).encode()
     content += b" " * (-len(content) % 4)
     return struct.pack("<I", len(content)) + content + message[1]
@@ -49,7 +55,7 @@ class Socket(websocket.WebSocketHandler):
             while True:
                 for message in session.work():
                     await self.write_message(packed(message), binary=True)
-                await asyncio.sleep(0 if session.training else IDLE)
+                await asyncio.sleep(0 if session.training else IDLE_SECONDS)
         except websocket.WebSocketClosedError:
             pass
 
@@ -80,8 +86,14 @@ def free_socket(port: int | None) -> socket.socket:
     ------
     InvalidInput
         If the port asked for, or all those tried, are in use.
+
+    Examples
+    --------
+    >>> with free_socket(0) as listening:
+    ...     listening.getsockname()[0]
+    '127.0.0.1'
     """
-    for candidate in [port] if port is not None else range(FIRST_PORT, FIRST_PORT + PORTS):
+    for candidate in [port] if port is not None else range(FIRST_PORT, FIRST_PORT + PORTS_TRIED):
         listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -92,7 +104,7 @@ def free_socket(port: int | None) -> socket.socket:
         listening.listen(128)
         listening.setblocking(False)
         return listening
-    tried = port if port is not None else f"{FIRST_PORT} to {FIRST_PORT + PORTS - 1}"
+    tried = port if port is not None else f"{FIRST_PORT} to {FIRST_PORT + PORTS_TRIED - 1}"
     raise InvalidInput("port", tried, "a free port of this machine (0: any)")
 
 

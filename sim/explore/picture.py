@@ -13,17 +13,8 @@ from PIL import Image
 
 from sim.errors import InvalidInput
 from sim.explore.engine import Engine
-
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-VERDICTS = {
-    "total": "TOTAL collapse",
-    "class": "CLASS collapse",
-    "merged": "modes merged",
-    "partly": "some modes kept",
-    "kept": "modes kept",
-    "diverged": "diverged",
-}
+from sim.explore.look import CLASS_COLOURS, MODE_MARKERS
+from sim.explore.verdicts import VERDICTS
 
 
 def _scatter(axis: Axes, x: np.ndarray, engine: Engine, labels: np.ndarray) -> None:
@@ -31,9 +22,8 @@ def _scatter(axis: Axes, x: np.ndarray, engine: Engine, labels: np.ndarray) -> N
     for c in range(sample.t):
         for k, mode in enumerate(np.unique(sample.modes[sample.classes == c])):
             own = sample.modes == mode
-            axis.scatter(
-                x[own, 0], x[own, 1], s=9, color=COLOURS[c % 6], marker=MARKERS[k % 8], linewidths=0, alpha=0.85
-            )
+            colour, marker = CLASS_COLOURS[c % len(CLASS_COLOURS)], MODE_MARKERS[k % len(MODE_MARKERS)]
+            axis.scatter(x[own, 0], x[own, 1], s=9, color=colour, marker=marker.matplotlib, linewidths=0, alpha=0.85)
     flipped = labels != sample.classes
     axis.scatter(x[flipped, 0], x[flipped, 1], s=26, facecolors="none", edgecolors="black", linewidths=0.5)
     axis.set(xticks=[], yticks=[], aspect="equal", adjustable="datalim")
@@ -47,7 +37,7 @@ def draw(engine: Engine, dpi: int = 100) -> bytes:
     axes = figure.subplots(1, 1 + len(embeddings), squeeze=False)[0]
     titles = ["input space"]
     for k, positive in enumerate(state.positives):
-        titles.append(f"{positive} positives: {VERDICTS[str(engine.metrics(k)['verdict'])]}")
+        titles.append(f"{positive} positives: {VERDICTS[str(engine.metrics(k)['verdict'])].title}")
     for axis, x, title in zip(axes, [engine.inputs(), *embeddings], titles, strict=True):
         _scatter(axis, x, engine, labels)
         axis.set_title(title, fontsize=10)

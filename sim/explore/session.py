@@ -11,20 +11,37 @@ import numpy as np
 
 from sim.catalogue import PRESETS
 from sim.errors import InvalidInput
-from sim.explore.engine import CLASS, TOTAL, Engine
+from sim.explore import look
+from sim.explore.engine import Engine
 from sim.explore.measured import Measured
-from sim.explore.state import State, allowed, choices, read
+from sim.explore.state import State, allowed, read
 
-FRAMES = 30
-"""Frames a second at most."""
-SLICE = 0.005
-"""Seconds of training between two looks at the messages."""
-METRICS_EVERY = 0.25
-PATIENCE = 2.0
-"""Seconds without an acknowledgement after which training stops: the tab is closed or asleep."""
+MOST_FRAMES_PER_SECOND = 30
+SECONDS_OF_TRAINING = 0.005
+"""Between two looks at the messages."""
+SECONDS_BETWEEN_METRICS = 0.25
+SECONDS_WITHOUT_ACKNOWLEDGEMENT = 2.0
+"""After which training stops: the tab is closed or asleep."""
 
 Message = tuple[dict[str, Any], bytes]
 """Content (JSON) and a buffer of little-endian float32, perhaps empty."""
+
+MESSAGES: dict[str, dict[str, type]] = {
+    "hello": {},
+    "set": {"changes": dict},
+    "play": {},
+    "pause": {},
+    "step": {},
+    "reset": {},
+    "load": {},
+    "ack": {"frame": int},
+    "visible": {},
+}
+"""What a front end says, and the parts that must be there.
+
+``hello``: tell me all anew; ``set``: change controls (kept in a slot until the next `Session.work`: of several only what they change
+together is done); ``load``: take the shared state ``query``; ``ack``: this frame was seen; ``visible``: whether anybody looks (``value``).
+"""
 
 
 class Session:
@@ -65,81 +82,81 @@ class Session:
         self._sides: list[dict[str, Any]] = []
         self._heard = self._frame_due = self._metrics_due = clock()
 
-    def _greet(self) -> None:
+    def receive(self, message: Any) -> None:
+        """Take a message of the front end, see `MESSAGES`; anything else is answered with a notice."""
+        kind = message.get("type") if isinstance(message, dict) else None
+        parts = MESSAGES.get(kind) if isinstance(kind, str) else None
+        if parts is None or not all(isinstance(message.get(name), type_) for name, type_ in parts.items()):
+            self._say("notice", text=str(InvalidInput("message", message, "a message of the explorer's front end")))
+        else:
+            getattr(self, f"_on_{kind}")(message)
+
+    def _on_hello(self, _: dict[str, Any]) -> None:
         """A front end is there, perhaps not the first: tell it everything."""
         self._out, self._greeted = [], True
         self._sent = self._acknowledged = 0
         self._say(
             "hello",
-            choices=choices(),
+            look=look.described(),
             presets={name: PRESETS[name] for name in PRESETS},
             defaults=State().model_dump(),
-            thresholds={"total": TOTAL, "class": CLASS},
             window=self.window,
         )
         self._tell_all(self._notice)
         self._notice = ""
 
-    def receive(self, message: Any) -> None:
-        """Take a message of the front end: ``hello`` (tell all anew), ``set``, ``play``, ``pause``, ``step``, ``reset``, ``load``, ``ack``, ``visible``.
+    def _on_set(self, message: dict[str, Any]) -> None:
+        pending = self._pending or {"changes": {}}
+        self._pending = {
+            "changes": {**pending["changes"], **message["changes"]},
+            "carry": bool(message.get("carry")),
+            "request": message.get("request", 0),
+        }
 
-        ``set`` is kept in a slot until the next `work`: of several only what they change together is done.
-        """
-        if not isinstance(message, dict):
-            return self._refuse("message", message)
-        kind = message.get("type")
-        if kind == "ack" and isinstance(message.get("frame"), int):
-            self._acknowledged = max(self._acknowledged, message["frame"])
-            self._heard = self.clock()
-        elif kind == "set" and isinstance(message.get("changes"), dict):
-            pending = self._pending or {"changes": {}}
-            pending["changes"].update(message["changes"])
-            pending["carry"] = bool(message.get("carry"))
-            pending["request"] = message.get("request", 0)
-            self._pending = pending
-        elif kind in ("play", "pause"):
-            self.playing = kind == "play"
-            self._tell_state()
-            if not self.playing:  # what was trained since the last frame is to be seen too
-                self._sides, self._metrics_owed = [], True
-                self._frame()
-        elif kind == "visible":
-            self.visible = bool(message.get("value"))
-            self._heard = self.clock()
-        elif kind == "step":
-            self.playing = False
-            self.engine.advance()
-            self._sides = []
-            self._tell_state()
-            self._frame()
-            self._metrics_owed = True
-        elif kind == "reset":
-            self.engine.restart()
-            self._tell_all()
-        elif kind == "hello":
-            self._greet()
-        elif kind == "load":
-            self._load(str(message.get("query", "")))
-        else:
-            self._refuse("message", message)
-        return None
+    def _on_play(self, _: dict[str, Any]) -> None:
+        self.playing = True
+        self._tell_state()
 
-    def _refuse(self, field: str, value: object) -> None:
-        self._say("notice", text=str(InvalidInput(field, value, "a message of the explorer's front end")))
+    def _on_pause(self, _: dict[str, Any]) -> None:
+        self.playing = False
+        self._tell_state()
+        # What was trained since the last frame is to be seen too.
+        self._sides, self._metrics_owed = [], True
+        self._frame()
 
-    def _load(self, query: str) -> None:
+    def _on_step(self, _: dict[str, Any]) -> None:
+        self.playing = False
+        self.engine.advance()
+        self._sides = []
+        self._tell_state()
+        self._frame()
+        self._metrics_owed = True
+
+    def _on_reset(self, _: dict[str, Any]) -> None:
+        self.engine.restart()
+        self._tell_all()
+
+    def _on_load(self, message: dict[str, Any]) -> None:
         try:
-            self.engine.set(read(query).model_dump())
+            self.engine.set(read(str(message.get("query", ""))).model_dump())
         except InvalidInput as error:
             self.engine.set(State().model_dump())
             self._tell_all(f"The shared state can't be used, so this is the default problem. {error}")
-            return
-        self._tell_all()
+        else:
+            self._tell_all()
+
+    def _on_ack(self, message: dict[str, Any]) -> None:
+        self._acknowledged = max(self._acknowledged, message["frame"])
+        self._heard = self.clock()
+
+    def _on_visible(self, message: dict[str, Any]) -> None:
+        self.visible = bool(message.get("value"))
+        self._heard = self.clock()
 
     @property
     def training(self) -> bool:
         """Whether `work` would train."""
-        lost = self._sent > self._acknowledged and self.clock() - self._heard > PATIENCE
+        lost = self._sent > self._acknowledged and self.clock() - self._heard > SECONDS_WITHOUT_ACKNOWLEDGEMENT
         return self._greeted and self.playing and self.visible and not lost
 
     def work(self) -> list[Message]:
@@ -156,7 +173,7 @@ class Session:
             out, self._out = self._out, []
             return out  # the change is to be seen at once
         if self.training:
-            end = self.clock() + SLICE
+            end = self.clock() + SECONDS_OF_TRAINING
             while self.clock() < end:
                 self.engine.advance()
                 if self._frame_due <= self.clock():
@@ -220,7 +237,7 @@ class Session:
         if self._sent - self._acknowledged == 1:
             self._heard = now  # nothing was owed before
         # Held on average: a late frame makes the next one come sooner.
-        self._frame_due = max(self._frame_due + 1 / FRAMES, now)
+        self._frame_due = max(self._frame_due + 1 / MOST_FRAMES_PER_SECOND, now)
         self._say(
             "frame",
             b"".join(np.nan_to_num(e).astype("<f4").tobytes() for e in embeddings),
@@ -250,7 +267,7 @@ class Session:
             cli=[self._again(state.command(p, steps)) for p in state.positives],
             python=[self._again(state.python(p, steps)) for p in state.positives],
         )
-        self._sides, self._metrics_owed, self._metrics_due = [], False, self.clock() + METRICS_EVERY
+        self._sides, self._metrics_owed, self._metrics_due = [], False, self.clock() + SECONDS_BETWEEN_METRICS
 
     def _again(self, text: str) -> str:
         """How to repeat the run, unless that can't be."""

@@ -26,9 +26,6 @@ POINTS = 600
 Geometry = Literal["plane", "circle", "sphere"]
 DIMENSIONS = {"plane": 2, "circle": 2, "sphere": 3}
 
-LEFT_OUT = {"pml", "matrix", "memory"}
-"""Entries that need more than a control: a peer's loss object, a matrix, a queue."""
-
 
 class State(BaseModel):
     """All controls. Ranges are those of the controls; the run that follows is checked again as any other.
@@ -63,6 +60,12 @@ class State(BaseModel):
         Raises
         ------
         InvalidInput
+
+        Examples
+        --------
+        >>> state = State().with_({"noise": 0.2, "loss": "softmax"})
+        >>> state.noise, state.positive, state.compare
+        (0.2, 'all', '')
         """
         values = {**self.model_dump(), **changes}
         if "loss" in changes and values["loss"] in LOSSES and "positive" not in changes:
@@ -71,7 +74,9 @@ class State(BaseModel):
                 values |= {"positive": "all", "negative": "all", "compare": ""}
             elif issubclass(LOSSES[self.loss], ProxyLoss):
                 values |= {k: State.model_fields[k].default for k in ("positive", "negative", "compare")}
-        if values.get("negative") == "distance_weighted" and values.get("geometry") == "plane":
+        negative = values.get("negative")
+        on_sphere = isinstance(negative, str) and negative in NEGATIVES and NEGATIVES[negative].on_sphere
+        if on_sphere and values.get("geometry") == "plane":
             values["geometry"] = "circle" if changes.get("geometry") is None else "plane"
         chosen = parse(State, values)
         for positive in chosen.positives:
@@ -127,7 +132,13 @@ class State(BaseModel):
         return parse(RunConfig, dotted(fields)).check()
 
     def query(self) -> str:
-        """The state as the text after the # of an address: what differs from the default, and the version."""
+        """The state as the text after the # of an address: what differs from the default, and the version.
+
+        Examples
+        --------
+        >>> State(noise=0.2, compare="").query()
+        'v=1&noise=0.2&compare='
+        """
         usual = State()
         own = {k: v for k, v in self.model_dump().items() if v != getattr(usual, k)}
         return urlencode({"v": VERSION, **own})
@@ -164,6 +175,14 @@ def read(query: str) -> State:
     ------
     InvalidInput
         If it is malformed or from another version.
+
+    Examples
+    --------
+    >>> read("#v=1&noise=0.2&geometry=sphere").geometry
+    'sphere'
+    >>> read("v=0")
+    Traceback (most recent call last):
+    sim.errors.InvalidInput: shared state: got 'version 0'; allowed: version 1, which this explorer writes
     """
     text = query.removeprefix("#")
     if not text:
@@ -175,7 +194,7 @@ def read(query: str) -> State:
     version = pairs.pop("v", None)
     if version != str(VERSION):
         raise InvalidInput("shared state", f"version {version}", f"version {VERSION}, which this explorer writes")
-    texts = {"generator", "noise_kind", "noise_mode", "loss", "positive", "compare", "negative", "geometry"}
+    texts = [name for name, field in State.model_fields.items() if field.annotation not in (int, float)]
     values: dict[str, Any] = {}
     for name, value in pairs.items():
         try:
@@ -186,25 +205,54 @@ def read(query: str) -> State:
 
 
 def choices() -> dict[str, list[str]]:
-    """What the lists of the controls offer."""
-    kinds = []
-    for kind in NOISE_KINDS:
-        parameters = inspect.signature(NOISE_KINDS[kind].options_of).parameters.values()
-        if not any(p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in parameters):
-            kinds.append(kind)
+    """What the lists of the controls offer, by field of `State`: what needs no more than a control.
+
+    Left out are losses and kinds of noise with a parameter that has no default, policies that need a queue of earlier batches, and
+    generators that can't place points in the plane.
+
+    Examples
+    --------
+    >>> found = choices()
+    >>> found["noise_mode"], "triplet" in found["loss"], "memory" in found["negative"]
+    (['static', 'resampled'], True, False)
+    """
+    options = {kind: inspect.signature(NOISE_KINDS[kind].options_of).parameters for kind in NOISE_KINDS}
+    positives = list(POSITIVES)
     return {
         "generator": [name for name in GENERATORS if GENERATORS[name].min_dim <= 2],
-        "noise_kind": kinds,
+        "noise_kind": [
+            kind
+            for kind, own in options.items()
+            if not _asks({k: p for k, p in own.items() if p.kind is p.KEYWORD_ONLY})
+        ],
         "noise_mode": list(get_args(State.model_fields["noise_mode"].annotation)),
-        "loss": [name for name in LOSSES if name not in LEFT_OUT],
-        "positive": list(POSITIVES),
-        "negative": [name for name in NEGATIVES if name not in LEFT_OUT],
+        "loss": [name for name in LOSSES if not _asks(parameters_of(name))],
+        "positive": positives,
+        "compare": ["", *positives],
+        "negative": [name for name in NEGATIVES if not NEGATIVES[name].memory],
         "geometry": list(get_args(Geometry)),
     }
 
 
+def _asks(parameters: Mapping[str, inspect.Parameter]) -> bool:
+    """Whether one of the parameters has no default."""
+    return any(p.default is p.empty for p in parameters.values())
+
+
 def allowed(state: State) -> dict[str, list[str]]:
-    """Policies that make sense with the state's loss and the other policy."""
+    """What makes sense of the `choices` that depend on one another.
+
+    Returns
+    -------
+    dict
+        Policies that make sense with the state's loss and the other policy, for ``positive``, ``compare`` and ``negative``;
+        ``margin``: empty where the loss has none.
+
+    Examples
+    --------
+    >>> allowed(State().with_({"loss": "softmax"}))
+    {'positive': ['all'], 'compare': ['', 'all'], 'negative': ['all'], 'margin': []}
+    """
     loss = make(state.loss, runs=1, classes=2, dim=2)
 
     def fits(positive: str, negative: str) -> bool:
@@ -215,8 +263,10 @@ def allowed(state: State) -> dict[str, list[str]]:
         return True
 
     own = choices()
+    positives = [p for p in own["positive"] if fits(p, state.negative)]
     return {
-        "positive": [p for p in own["positive"] if fits(p, state.negative)],
+        "positive": positives,
+        "compare": ["", *positives],
         "negative": [n for n in own["negative"] if all(fits(p, n) for p in state.positives)],
         "margin": ["margin"] if "alpha" in parameters_of(state.loss) else [],
     }

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from sim.errors import InvalidInput
-from sim.explore.page import IDLE, STATIC
+from sim.explore.bundle import bundle
+from sim.explore.page import IDLE_SECONDS, STATIC
 from sim.explore.picture import draw
 from sim.explore.session import Session
 from sim.explore.state import State
@@ -21,7 +22,7 @@ try:
 except ImportError:
     raise InvalidInput("explorer", "anywidget", "the extra: pip install class-collapse[notebooks]") from None
 
-IN_FLIGHT = 8
+FRAMES_IN_FLIGHT = 8
 """Frames unacknowledged: a notebook's way back is slow, so only every fourth frame is acknowledged."""
 
 
@@ -40,14 +41,14 @@ class Explorer(anywidget.AnyWidget):
     InvalidInput
     """
 
-    _esm = STATIC / "explorer.js"
+    _esm = bundle(STATIC / "explorer.js")
     _css = STATIC / "explorer.css"
     _thread: threading.Thread | None = None
 
     def __init__(self, out: str | Path | None = None, **state: Any) -> None:
         chosen = State().with_(state)
         super().__init__()
-        self.session = Session(chosen.query(), None if out is None else Path(out) / "store", in_flight=IN_FLIGHT)
+        self.session = Session(chosen.query(), None if out is None else Path(out) / "store", in_flight=FRAMES_IN_FLIGHT)
         # Messages come on the kernel's threads, training runs on one of its own.
         self._lock = threading.Lock()
         self._ended = threading.Event()
@@ -84,7 +85,7 @@ class Explorer(anywidget.AnyWidget):
             for content, buffer in messages:
                 self.send(content, [buffer])
             # Let go of the lock, and of the interpreter, between slices.
-            time.sleep(0.0005 if training else IDLE)
+            time.sleep(0.0005 if training else IDLE_SECONDS)
 
     def advance(self, steps: int) -> None:
         """Train some steps at once, without a view."""

@@ -1,6 +1,6 @@
 """The page in a real browser: controls move, frames follow, states are shared, nothing is said by colour alone.
 
-Skipped where there is no Chromium. Speeds are asserted at about three times what is aimed at (docs/explorer.md has the measured ones).
+Skipped where there is no Chromium. Nothing here depends on how fast the machine is; benchmarks/explorer.py measures that.
 """
 
 from __future__ import annotations
@@ -9,19 +9,24 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
+
+from sim.explore.verdicts import VERDICTS
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
+MILLISECONDS_TO_HANG = 120_000
+"""After which something that is waited for doesn't come: machines may be slow."""
+
+TITLES = [verdict.title for verdict in VERDICTS.values()]
+
 pytestmark = [
     pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine"),
-    pytest.mark.timeout(120),
-    # One browser at a time: two would share the cores that are measured.
+    pytest.mark.timeout(600),
+    # One browser at a time: two would share the cores.
     pytest.mark.xdist_group("browser"),
 ]
 
@@ -44,7 +49,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Pope
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
     yield process
     process.terminate()
-    process.wait(20)
+    process.wait(60)
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +71,7 @@ def browser() -> Iterator[object]:
 def page(browser, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[object]:
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     own = context.new_page()
+    own.set_default_timeout(MILLISECONDS_TO_HANG)
     errors: list[str] = []
     own.on("pageerror", lambda error: errors.append(str(error)))
     yield own
@@ -81,16 +87,22 @@ def counter(page, name: str) -> object:
 
 def opened(page, address: str) -> None:
     page.goto(address)
-    page.wait_for_function("window.collapseExplorer?.frames > 2 && window.collapseExplorer.metrics", timeout=15000)
+    page.wait_for_function(
+        "window.collapseExplorer?.frames > 2 && collapseExplorer.metrics && collapseExplorer.drawn.length"
+    )
 
 
-def drag_noise(page, positions: int, pause: int = 60) -> None:
+def slide_noise(page, level: float) -> None:
+    page.locator("input[name=noise]").evaluate(f"e => {{ e.value = {level}; e.dispatchEvent(new Event('input')); }}")
+
+
+def drag_noise(page) -> None:
+    """Drag the slider to about 0.55, through twelve positions."""
     box = page.locator("input[name=noise]").bounding_box()
-    for k in range(positions):
-        page.mouse.move(box["x"] + 10 + (box["width"] - 20) * k / (1.5 * positions), box["y"] + box["height"] / 2)
+    for k in range(12):
+        page.mouse.move(box["x"] + 10 + (box["width"] - 20) * k / 18, box["y"] + box["height"] / 2)
         if k == 0:
             page.mouse.down()
-        page.wait_for_timeout(pause)
     page.mouse.up()
 
 
@@ -100,52 +112,47 @@ def test_it_trains_and_follows_the_noise_slider(page, address: str) -> None:
     first = counter(page, "step")
     page.wait_for_function(f"collapseExplorer.step > {first}")
     generation = counter(page, "generation")
-    drag_noise(page, 12)
-    page.wait_for_function(f"collapseExplorer.generation > {generation + 5}")
+    drag_noise(page)
+    page.wait_for_function("collapseExplorer.state.noise === Number(document.querySelector('input[name=noise]').value)")
+    page.wait_for_function(f"collapseExplorer.generation > {generation}")
     level = counter(page, "state.noise")
     assert 0.3 < level <= 0.9
     page.wait_for_function(f"location.hash.includes('noise={level}')")
     page.wait_for_function("collapseExplorer.step > 300")
     noisy = counter(page, "metrics[0].relative_spread")
-    page.locator("input[name=noise]").evaluate("e => { e.value = 0; e.dispatchEvent(new Event('input')); }")
+    slide_noise(page, 0)
     page.wait_for_function("collapseExplorer.state.noise === 0 && collapseExplorer.step > 300")
     page.wait_for_function(f"collapseExplorer.metrics[0].relative_spread !== {noisy}")
-    assert page.locator(".badge").first.inner_text() in (
-        "modes kept",
-        "some modes kept",
-        "modes merged",
-        "CLASS collapse",
-    )
+    assert page.locator(".badge").first.inner_text() in TITLES
 
 
-def measured(page) -> tuple[float, float, float, float]:
-    """Frames and run-steps a second, median and 95th percentile of the milliseconds from slider to picture."""
-    before = page.evaluate("[collapseExplorer.frames, collapseExplorer.step, performance.now()]")
-    page.wait_for_timeout(3000)
-    after = page.evaluate("[collapseExplorer.frames, collapseExplorer.step, performance.now()]")
-    seconds = (after[2] - before[2]) / 1000
-    seen = len(counter(page, "latencies"))
-    drag_noise(page, 20)
-    page.wait_for_timeout(500)
-    latencies = sorted(counter(page, "latencies")[seen:])
-    assert len(latencies) >= 5
-    frames, steps = ((after[k] - before[k]) / seconds for k in (0, 1))
-    # Two runs side by side.
-    return frames, 2 * steps, latencies[len(latencies) // 2], latencies[int(0.95 * len(latencies))]
-
-
-def test_latency_frames_and_steps(page, address: str) -> None:
+def test_a_change_is_seen_in_a_frame_of_its_generation(page, address: str) -> None:
     opened(page, address)
-    page.wait_for_timeout(1000)
-    # Whatever else the machine does at the moment may spoil a try, hardly three.
-    tries = []
-    for _ in range(3):
-        tries.append(measured(page))
-        frames, steps, median, late = tries[-1]
-        if frames > 10 and steps > 230 and median < 150 and late < 300:
-            return
-        page.get_by_role("button", name="Restart").click()
-    pytest.fail(f"frames/s, run-steps/s, latency p50 and p95 (ms): {tries}")
+    for level in (0.5, 0.1):
+        before = page.evaluate("({...collapseExplorer})")
+        slide_noise(page, level)
+        page.wait_for_function(f"collapseExplorer.request > {before['request']}")
+        page.wait_for_function(f"collapseExplorer.latencies.length > {len(before['latencies'])}")
+        now = page.evaluate("({...collapseExplorer})")
+        assert now["request"] == now["lastRequest"]["request"] == before["request"] + 1
+        assert now["generation"] == before["generation"] + 1 and now["state"]["noise"] == level
+        # Frames go on, of this generation and no other.
+        page.wait_for_function(f"collapseExplorer.frames > {now['frames'] + 10}")
+        page.wait_for_function(f"collapseExplorer.drawn.at(-1) > {now['drawn'][-1]}")
+        assert counter(page, "generation") == now["generation"]
+
+
+def test_a_notebook_gets_one_module_that_draws_the_same(page, address: str) -> None:
+    pytest.importorskip("anywidget")
+    from sim.explore.widget import Explorer
+
+    page.route("**/explorer.js", lambda route: route.fulfill(body=Explorer._esm, content_type="text/javascript"))
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    opened(page, address)
+    assert [url.rsplit("/", 1)[1] for url in asked if url.endswith(".js")] == ["explorer.js"]
+    assert page.locator(".badge").first.inner_text() in TITLES
+    assert page.locator("canvas").count() == 8 and page.get_by_label("margin").is_enabled()
 
 
 def test_play_pause_step_restart_by_keyboard(page, address: str) -> None:
@@ -153,12 +160,10 @@ def test_play_pause_step_restart_by_keyboard(page, address: str) -> None:
     page.locator("h1").click()
     page.keyboard.press("Space")
     page.wait_for_function("document.querySelector('button.main').textContent === 'Play'")
-    page.wait_for_timeout(300)
-    paused = counter(page, "step")
-    page.keyboard.press(".")
-    page.wait_for_function(f"collapseExplorer.step === {paused + 1}")
     page.keyboard.press("r")
     page.wait_for_function("collapseExplorer.step === 0")
+    page.keyboard.press(".")
+    page.wait_for_function("collapseExplorer.step === 1")
     page.keyboard.press("Space")
     page.wait_for_function("collapseExplorer.step > 20")
     # Every control can be reached, and has a name.
@@ -221,22 +226,15 @@ def test_presets_refusals_copies_and_export(page, address: str) -> None:
     assert Path(download.value.path()).read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_closed_page_stops_training_and_two_do_not_disturb_each_other(
-    page, browser, address: str, server: subprocess.Popen[str]
-) -> None:
+def test_two_pages_do_not_disturb_each_other(page, browser, address: str) -> None:
     opened(page, address)
     other = browser.new_page()
+    other.set_default_timeout(MILLISECONDS_TO_HANG)
     opened(other, f"{address}#v=1&noise=0.4")
     assert counter(page, "state.noise") == 0 and counter(other, "state.noise") == 0.4
     other.close()
     before = counter(page, "step")
     page.wait_for_function(f"collapseExplorer.step > {before + 50}")
-    page.close()
-    time.sleep(1.0)
-    watched = psutil.Process(server.pid)
-    watched.cpu_percent()
-    time.sleep(1.0)
-    assert watched.cpu_percent() < 20
 
 
 @pytest.mark.parametrize("size", [(1280, 800), (820, 1180), (390, 844)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import struct
 from pathlib import Path
@@ -9,10 +10,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
+from tornado.httpserver import HTTPServer
+from tornado.websocket import websocket_connect
 
 from sim.errors import InvalidInput
-from sim.explore.page import FIRST_PORT, free_socket, packed
-from sim.explore.session import Session
+from sim.explore import page
+from sim.explore import session as sessions
+from sim.explore.bundle import bundle
+from sim.explore.engine import Engine
+from sim.explore.look import CLASS_COLOURS, MODE_MARKERS, SIDES, WORDS
+from sim.explore.page import FIRST_PORT, STATIC, free_socket, packed
+from sim.explore.picture import draw
+from sim.explore.session import MESSAGES, Session
+from sim.explore.state import State
+from sim.explore.verdicts import VERDICTS, Verdict
+
+SECONDS_TO_HANG = 120
+"""After which something that is waited for doesn't come: machines may be slow."""
 
 
 class Clock:
@@ -46,6 +61,47 @@ def test_a_front_end_is_told_everything() -> None:
     json.dumps([c for c, _ in told.values()], allow_nan=False)
     own.receive({"type": "hello"})  # a second view
     assert [c["type"] for c, _ in own.work()] == ["hello", "state", "data", "frame"]
+
+
+def test_the_look_is_told_and_written_once() -> None:
+    _, _, told = session()
+    look = told["hello"][0]["look"]
+    assert look["verdicts"]["class"] == {
+        "title": "CLASS collapse",
+        "explanation": "each class on a point: the mean distance inside a class is below 0.1 of that between classes",
+    }
+    assert look["colours"] == CLASS_COLOURS and look["markers"] == [m.outline for m in MODE_MARKERS]
+    controls = {c["name"]: c for group in look["controls"] for c in group["controls"]}
+    assert set(controls) == set(State.model_fields)
+    assert controls["margin"] == {
+        "name": "margin",
+        "label": "margin",
+        "kind": "range",
+        "low": 0.05,
+        "high": 2,
+        "step": 0.05,
+    }
+    assert controls["seed"]["kind"] == "number" and controls["lr"]["numeric"]
+    assert controls["compare"]["options"][0] == "" and not controls["compare"]["numeric"]
+    front_end = "".join(path.read_text(encoding="utf-8") for path in STATIC.glob("*.js"))
+    texts = [v.explanation for v in VERDICTS.values()] + [v.title for k, v in VERDICTS.items() if k != "diverged"]
+    for text in [*texts, *CLASS_COLOURS, *(side.colour for side in SIDES), *filter(None, WORDS.values())]:
+        assert text not in front_end
+
+
+def test_a_verdict_is_put_into_words_in_one_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine(State(compare=""))
+    name = str(engine.metrics(0)["verdict"])
+    monkeypatch.setitem(VERDICTS, name, Verdict("as it may be", "so it is"))
+    titles: list[str] = []
+    set_title = Axes.set_title
+    monkeypatch.setattr(
+        Axes, "set_title", lambda self, text, **look: (titles.append(text), set_title(self, text, **look))[1]
+    )
+    draw(engine)
+    assert titles[-1] == "random positives: as it may be"
+    _, _, told = session()
+    assert told["hello"][0]["look"]["verdicts"][name] == {"title": "as it may be", "explanation": "so it is"}
 
 
 @pytest.mark.parametrize("query", ["rubbish", "v=9&noise=0.1", "v=1&noise=7"])
@@ -138,6 +194,11 @@ def test_strange_messages_are_answered(message: object) -> None:
     assert any(c["type"] == "notice" and "front end" in c["text"] for c in out)
 
 
+def test_every_message_has_somebody_who_takes_it() -> None:
+    heard = {name.removeprefix("_on_") for name in vars(Session) if name.startswith("_on_")}
+    assert heard == set(MESSAGES)
+
+
 def test_messages_are_packed_for_the_wire() -> None:
     wire = packed(({"type": "frame", "é": 1}, b"12345678"))
     (length,) = struct.unpack("<I", wire[:4])
@@ -155,6 +216,42 @@ def test_a_port_in_use_is_skipped() -> None:
         listening.close()
 
 
+def test_a_page_that_is_closed_stops_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Nothing but the closing may stop it.
+    monkeypatch.setattr(sessions, "SECONDS_WITHOUT_ACKNOWLEDGEMENT", float("inf"))
+    made: list[Session] = []
+
+    class Watched(Session):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            made.append(self)
+
+    monkeypatch.setattr(page, "Session", Watched)
+
+    async def turns_without_training() -> bool:
+        """Whether the event loop turns round some times and nothing is trained."""
+        before = made[0].engine.step_count
+        for _ in range(50):
+            await asyncio.sleep(0)
+        return made[0].engine.step_count == before
+
+    async def run() -> None:
+        listening = free_socket(0)
+        server = HTTPServer(page.application(None))
+        server.add_socket(listening)
+        own = await websocket_connect(f"ws://127.0.0.1:{listening.getsockname()[1]}/socket")
+        await own.write_message(json.dumps({"type": "hello"}))
+        while b'"type": "frame"' not in (await own.read_message() or b""):
+            pass
+        assert not await turns_without_training()
+        own.close()
+        while not await turns_without_training():
+            await asyncio.sleep(0.01)
+        server.stop()
+
+    asyncio.run(asyncio.wait_for(run(), SECONDS_TO_HANG))
+
+
 def test_the_widget_trains_and_has_a_picture(tmp_path: Path) -> None:
     pytest.importorskip("anywidget")
     from sim.explore.widget import Explorer
@@ -165,13 +262,14 @@ def test_the_widget_trains_and_has_a_picture(tmp_path: Path) -> None:
     own._receive(None, {"type": "hello"}, None)
     own.advance(5)
     assert own._thread.is_alive()
-    for _ in range(200):
+    for _ in range(SECONDS_TO_HANG * 50):
         if "metrics" in sent:
             break
         own._thread.join(0.02)
     own.close()
     assert sent[:4] == ["hello", "state", "data", "frame"] and "metrics" in sent
     assert not own._thread.is_alive() and own.session.engine.step_count >= 5
+    assert own._esm == bundle(STATIC / "explorer.js")
     data, _ = Explorer(geometry="sphere")._repr_mimebundle_()
     assert data["image/png"].startswith("iVBOR")
     with pytest.raises(InvalidInput, match="noise"):

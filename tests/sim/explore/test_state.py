@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sim.catalogue import PRESETS
+from sim.catalogue import LOSSES, NEGATIVES, NOISE_KINDS, PRESETS
 from sim.config import RunConfig, dotted, parse
 from sim.errors import InvalidInput
 from sim.explore.state import State, allowed, choices, read
@@ -73,7 +73,25 @@ def test_a_new_loss_brings_policies_that_fit() -> None:
     assert state.with_({"loss": "margin"}).positive == State().positive
     assert State().with_({"negative": "distance_weighted"}).geometry == "circle"
     assert allowed(State())["margin"] == ["margin"]
-    assert allowed(State().with_({"loss": "softmax"})) == {"positive": ["all"], "negative": ["all"], "margin": []}
+    assert allowed(State().with_({"loss": "softmax"})) == {
+        "positive": ["all"],
+        "compare": ["", "all"],
+        "negative": ["all"],
+        "margin": [],
+    }
+
+
+def test_what_needs_more_than_a_control_is_left_out() -> None:
+    found = choices()
+    assert set(LOSSES) - set(found["loss"]) == {"pml"}
+    assert set(NOISE_KINDS) - set(found["noise_kind"]) == {"matrix"}
+    assert set(NEGATIVES) - set(found["negative"]) == {"memory"}
+
+    def needy(*, weight: float) -> None:
+        """Stands for a loss with a parameter that has no default."""
+
+    with LOSSES.replaced("needy", needy):  # type: ignore[arg-type]
+        assert "needy" not in choices()["loss"]
 
 
 def test_every_choice_can_be_chosen() -> None:
