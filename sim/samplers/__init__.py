@@ -228,9 +228,9 @@ def select(
     --------
     >>> line = torch.tensor([[[0.0], [1.0], [3.0], [7.0]]])
     >>> tuples = select(line, torch.tensor([[0, 0, 0, 1]]), positive="easy", negative="hard")
-    >>> tuples.positive.flatten().tolist()  # the last sample is alone in its class
-    [1.0, 1.0, 2.0, 0.0]
-    >>> tuples.pos_mask.flatten().tolist()
+    >>> tuples.positive.flatten().tolist()[:3]
+    [1.0, 1.0, 2.0]
+    >>> tuples.pos_mask.flatten().tolist()  # the last sample is alone in its class
     [True, True, True, False]
     """
     sampling = resolve(positive, negative, generator, memory)
