@@ -59,6 +59,12 @@ def configs(
         Number of seeds >= 1, and the first one.
     settings : mapping from dotted fields to values, optional
         On top of `SETTINGS`.
+
+    Examples
+    --------
+    >>> runs = configs("digits", losses=["margin"], noise=[0.2], seeds=1)
+    >>> [(c.negative, c.positive) for c in runs]
+    [('distance_weighted', 'random'), ('distance_weighted', 'easy')]
     """
     integer("seeds", seeds, 1)
     sides = [(loss, n) for loss in losses for n in negatives or [LOSSES[loss].published_negative]]

@@ -181,6 +181,12 @@ def problem(
     Raises
     ------
     InvalidInput
+
+    Examples
+    --------
+    >>> built = problem("digits", limit=20, test_limit=5)
+    >>> built.train.n, built.test.n, built.train.t
+    (200, 50, 2)
     """
     if size is not None:
         integer("size", size, 4)

@@ -98,7 +98,14 @@ class Optimizer(_Model):
 
 
 class RunConfig(_Model):
-    """One run. The seed decides everything random in it, and nothing else does."""
+    """One run. The seed decides everything random in it, and nothing else does.
+
+    Examples
+    --------
+    >>> config = RunConfig(noise=Noise(level=0.2), seed=3).check()
+    >>> config.loss.name, config.positive, len(config.key())
+    ('triplet', 'easy', 16)
+    """
 
     data: Data = Data()
     noise: Noise = Noise()
@@ -201,6 +208,14 @@ def parse(model: type[Model], values: Mapping[str, Any]) -> Model:
     ------
     InvalidInput
         Naming the first offending field by its dotted path.
+
+    Examples
+    --------
+    >>> parse(RunConfig, {"noise": {"level": 0.2}}).noise.level
+    0.2
+    >>> parse(RunConfig, {"nose": 1})
+    Traceback (most recent call last):
+    sim.errors.InvalidInput: nose: got 1; allowed: no such field; there are data, noise, net, loss, positive, negative, batch, memory, robust, optimizer, steps, checkpoints, evaluate, save_embeddings, seed, dtype
     """
     try:
         return model.model_validate(dict(values))
@@ -218,7 +233,13 @@ def parse(model: type[Model], values: Mapping[str, Any]) -> Model:
 
 
 def dotted(assignments: Mapping[str, Any]) -> dict[str, Any]:
-    """``{"noise.level": 0.2}`` -> ``{"noise": {"level": 0.2}}``; later entries win, mappings may be given whole."""
+    """``{"noise.level": 0.2}`` -> ``{"noise": {"level": 0.2}}``; later entries win, mappings may be given whole.
+
+    Examples
+    --------
+    >>> dotted({"noise.level": 0.2, "noise.mode": "static", "seed": 1})
+    {'noise': {'level': 0.2, 'mode': 'static'}, 'seed': 1}
+    """
     nested: dict[str, Any] = {}
     for path, value in assignments.items():
         *parents, leaf = path.split(".")

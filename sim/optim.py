@@ -135,5 +135,11 @@ def step(progress: float) -> float:
 
 
 def schedule(name: str, progress: float) -> float:
-    """Factor on the learning rate at ``progress`` in [0, 1) of the training."""
+    """Factor on the learning rate at ``progress`` in [0, 1) of the training.
+
+    Examples
+    --------
+    >>> round(schedule("cosine", 0.5), 6), schedule("constant", 0.9)
+    (0.5, 1.0)
+    """
     return SCHEDULES[name](progress)

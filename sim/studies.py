@@ -84,6 +84,13 @@ def table(last: pd.DataFrame, metrics: Sequence[str], factors: Sequence[str] = F
     DataFrame
         A row for each combination of the factors: the factors, ``runs``, and ``<metric>``, ``<metric>_low``,
         ``<metric>_high``.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> rows = pd.DataFrame({"positive": ["easy", "easy"], "recall_at_1": [0.8, 0.9]})
+    >>> table(rows, ["recall_at_1"], ["positive"])[["runs", "recall_at_1"]].round(2).to_dict("records")
+    [{'runs': 2, 'recall_at_1': 0.85}]
     """
     import pandas as pd
 
@@ -113,6 +120,13 @@ def paired(
     -------
     (list, list)
         One value a seed that both have.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> rows = pd.DataFrame({"positive": ["easy", "random", "easy"], "seed": [0, 0, 1], "spread": [0.5, 0.2, 0.6]})
+    >>> paired(rows, "spread", {"positive": "easy"}, {"positive": "random"})
+    ([0.5], [0.2])
     """
     import pandas as pd
 

@@ -368,6 +368,14 @@ def train(
     -------
     list of R RunResult
         In the order of ``configs``.
+
+    Examples
+    --------
+    >>> from sim.problems import build
+    >>> config = RunConfig(steps=5, checkpoints=1)
+    >>> (result,) = train([config], [build("rings", 0, samples_per_mode=10)])
+    >>> result.status, [row["step"] for row in result.rows]
+    ('done', [0, 5])
     """
     trainer = Trainer(configs, problems, device)
     first = trainer.first

@@ -79,6 +79,11 @@ def backbone(name: str) -> Backbone:
     ------
     InvalidInput
         If there is no such backbone, or the extra it needs isn't installed.
+
+    Examples
+    --------
+    >>> backbone("small_conv").preprocessing.size
+    64
     """
     if name in BACKBONES:
         return BACKBONES[name]()

@@ -148,12 +148,24 @@ def load(
     ------
     InvalidInput
         For an unknown data set or split, or a folder that doesn't hold the data set whole and readable.
+
+    Examples
+    --------
+    >>> sample = load("digits", split="test")
+    >>> sample.x.shape, sample.t, len(np.unique(sample.modes))
+    ((719, 1, 8, 8), 2, 10)
     """
     return pictures(name, root, split).sample(size)
 
 
 def halves(fine: np.ndarray, split: str) -> np.ndarray:
-    """Rows of the first half of the fine classes (train) or the rest (test): the zero-shot split of metric learning."""
+    """Rows of the first half of the fine classes (train) or the rest (test): the zero-shot split of metric learning.
+
+    Examples
+    --------
+    >>> halves(np.array([3, 3, 5, 7, 9]), "train").tolist()
+    [0, 1, 2]
+    """
     labels = np.unique(fine)
     if len(labels) == 1:
         raise InvalidInput("root", "one fine class", "two or more, to be halved into training and test classes")

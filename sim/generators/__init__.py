@@ -40,6 +40,15 @@ class Sample:
     ------
     InvalidInput
         If shapes differ, x isn't finite, there are fewer than two classes, a class is empty or a mode is in two classes.
+
+    Examples
+    --------
+    >>> sample = Sample(np.zeros((3, 2)), np.array([0, 0, 1]), np.array([0, 1, 2]))
+    >>> sample.n, sample.t
+    (3, 2)
+    >>> Sample(np.zeros((2, 2)), np.array([0, 1]), np.array([0, 0]))
+    Traceback (most recent call last):
+    sim.errors.InvalidInput: modes: got 'mode 0 in several classes'; allowed: ids that are unique over all classes
     """
 
     x: np.ndarray
@@ -152,6 +161,14 @@ def generator(*, min_dim: int = 2) -> Callable[[Placing], Callable[..., Sample]]
     """Decorator: enter a placing function under its name, and turn it into a function with `generate`'s parameters.
 
     The placing function takes a `Layout` (and options by keyword) and returns x (n, d), or (x, superclasses).
+
+    Examples
+    --------
+    >>> from sim.catalogue import GENERATORS
+    >>> with GENERATORS.replaced("line", None):
+    ...     pass  # a name that is free again
+    >>> GENERATORS["rings"].min_dim, GENERATORS["hierarchy"].options
+    (2, ['superclasses'])
     """
 
     def enter(place: Placing) -> Callable[..., Sample]:
@@ -225,6 +242,12 @@ def generate(
     ------
     InvalidInput
         Naming the field.
+
+    Examples
+    --------
+    >>> sample = generate("gaussian_mixture", classes=2, modes_per_class=3, samples_per_mode=5)
+    >>> sample.x.shape, sample.t, len(np.unique(sample.modes))
+    ((30, 2), 2, 6)
     """
     found = GENERATORS[name]
     integer("classes", classes, 2)

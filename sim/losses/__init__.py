@@ -23,6 +23,11 @@ def parameters_of(name: str) -> dict[str, inspect.Parameter]:
     ------
     InvalidInput
         For an unknown loss.
+
+    Examples
+    --------
+    >>> list(parameters_of("triplet"))
+    ['alpha', 'soft', 'squared_distances', 'reduction']
     """
     return {k: p for k, p in inspect.signature(LOSSES[name]).parameters.items() if k not in GIVEN}
 

@@ -32,6 +32,14 @@ def reduce(total: Tensor, active: Tensor, count: Tensor, reduction: str) -> Tens
     reduction : str
         ``avg_nonzero``: total / active (pytorch-metric-learning's default); ``mean``: total / count, proportional to the
         expected losses of the theory; ``sum``. A run without terms gives 0 with a zero gradient.
+
+    Examples
+    --------
+    Two runs; the second one has no term.
+
+    >>> total, active, count = torch.tensor([6.0, 0.0]), torch.tensor([2, 0]), torch.tensor([3, 0])
+    >>> reduce(total, active, count, "avg_nonzero").tolist(), reduce(total, active, count, "mean").tolist()
+    ([3.0, 0.0], [2.0, 0.0])
     """
     if reduction == "sum":
         return total
@@ -311,7 +319,16 @@ def only_all(positive: str, negative: str, generator: torch.Generator | Draws | 
 
 
 def per_run(field: str, value: float | Tensor, above: float = -torch.inf) -> Tensor:
-    """A parameter as a float tensor of shape () or (R,), checked to be finite and greater than ``above``."""
+    """A parameter as a float tensor of shape () or (R,), checked to be finite and greater than ``above``.
+
+    Examples
+    --------
+    >>> per_run("alpha", 0.2, above=0.0).item()
+    0.2
+    >>> per_run("alpha", -1.0, above=0.0)
+    Traceback (most recent call last):
+    sim.errors.InvalidInput: alpha: got -1.0; allowed: a finite number > 0, or one for each run
+    """
     if not isinstance(value, Tensor):
         tensor = torch.tensor(number(field, value, "a finite number", lambda _: True), dtype=torch.float64)
     else:
@@ -323,12 +340,26 @@ def per_run(field: str, value: float | Tensor, above: float = -torch.inf) -> Ten
 
 
 def expand(field: str, tensor: Tensor, runs: int) -> Tensor:
-    """A parameter of shape () or (R,) as (R,)."""
+    """A parameter of shape () or (R,) as (R,).
+
+    Examples
+    --------
+    >>> expand("alpha", torch.tensor(0.5), 2).tolist()
+    [0.5, 0.5]
+    """
     if tensor.dim() == 1 and len(tensor) != runs:
         raise InvalidInput(field, tuple(tensor.shape), f"one number, or one for each of the {runs} runs")
     return tensor.expand(runs)
 
 
 def masked_logsumexp(values: Tensor, mask: Tensor, dim: int = -1) -> Tensor:
-    """log sum exp over masked entries; a row without any gives a huge negative number with a zero gradient, never NaN."""
+    """log sum exp over masked entries; a row without any gives a huge negative number with a zero gradient, never NaN.
+
+    Examples
+    --------
+    >>> values, mask = torch.zeros(2, 3), torch.tensor([[True, True, False], [False, False, False]])
+    >>> found = masked_logsumexp(values, mask)
+    >>> round(found[0].item(), 4), found[1].item() < -1e30
+    (0.6931, True)
+    """
     return values.masked_fill(~mask, torch.finfo(values.dtype).min / 4).logsumexp(dim)

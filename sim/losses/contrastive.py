@@ -27,6 +27,13 @@ class Contrastive(TupleLoss):
         Square the terms (not the distance inside the hinge).
     reduction
         See `TupleLoss`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> points, labels = torch.tensor([[[0.0, 1.0], [0.6, 0.8], [1.0, 0.0]]]), torch.tensor([[0, 0, 1]])
+    >>> round(Contrastive(alpha=1.0)(points, labels, positive="all", negative="all").item(), 3)
+    0.738
     """
 
     weighable = True

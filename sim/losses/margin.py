@@ -35,6 +35,13 @@ class Margin(TupleLoss):
         Number of labels t; needed for ``learn_beta="class"``.
     squared_distances, reduction
         See `TupleLoss`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> points, labels = torch.tensor([[[0.0, 1.0], [0.6, 0.8], [1.0, 0.0]]]), torch.tensor([[0, 0, 1]])
+    >>> round(Margin(alpha=0.2, beta=1.0)(points, labels, positive="all", negative="all").item(), 3)
+    0.306
     """
 
     per_run = ("alpha", "beta")

@@ -24,6 +24,13 @@ class MultiSimilarity(SimilarityLoss):
         Similarity around which pairs are weighted.
     cosine, reduction
         See `SimilarityLoss`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> points, labels = torch.tensor([[[0.0, 1.0], [0.6, 0.8], [1.0, 0.0]]]), torch.tensor([[0, 0, 1]])
+    >>> round(MultiSimilarity()(points, labels, positive="all", negative="all").item(), 3)
+    0.213
     """
 
     title = "multi-similarity"

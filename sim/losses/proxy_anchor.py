@@ -26,6 +26,13 @@ class ProxyAnchor(ProxyLoss):
         Margin.
     runs, classes, dim, keys
         See `ProxyLoss`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> points, labels = torch.tensor([[[0.0, 1.0], [0.6, 0.8], [1.0, 0.0]]]), torch.tensor([[0, 0, 1]])
+    >>> round(ProxyAnchor(runs=1, classes=2, dim=2)(points, labels).detach().item(), 3)
+    43.147
     """
 
     per_run = ("alpha", "delta")

@@ -20,6 +20,13 @@ class SupCon(SimilarityLoss):
         T > 0.
     cosine, reduction
         See `SimilarityLoss`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> points, labels = torch.tensor([[[0.0, 1.0], [0.6, 0.8], [1.0, 0.0]]]), torch.tensor([[0, 0, 1]])
+    >>> round(SupCon(temperature=0.5)(points, labels, positive="all", negative="all").item(), 3)
+    0.348
     """
 
     weighable = True

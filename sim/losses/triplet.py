@@ -27,6 +27,13 @@ class Triplet(TupleLoss):
         all triplets of a batch take O(B^3) time and memory; so they do with a weighting.
     squared_distances, reduction
         See `TupleLoss`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> points, labels = torch.tensor([[[0.0, 1.0], [0.6, 0.8], [1.0, 0.0]]]), torch.tensor([[0, 0, 1]])
+    >>> round(Triplet(alpha=1.0)(points, labels, positive="all", negative="all").item(), 3)
+    0.478
     """
 
     weighable = counts_triplets = True

@@ -47,6 +47,13 @@ class NTXent(Tuplet):
     ----------
     temperature, cosine, reduction
         See `Tuplet`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> points, labels = torch.tensor([[[0.0, 1.0], [0.6, 0.8], [1.0, 0.0]]]), torch.tensor([[0, 0, 1]])
+    >>> round(NTXent(temperature=0.5)(points, labels, positive="easy", negative="all").item(), 3)
+    0.348
     """
 
     def __init__(
@@ -68,6 +75,13 @@ class NPair(Tuplet):
         Weight (0: none) of the mean squared norm of the batch.
     temperature, cosine, reduction
         See `Tuplet`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> points, labels = torch.tensor([[[0.0, 1.0], [0.6, 0.8], [1.0, 0.0]]]), torch.tensor([[0, 0, 1]])
+    >>> round(NPair()(points, labels, positive="easy", negative="all").item(), 3)
+    0.485
     """
 
     title = "N-pair"

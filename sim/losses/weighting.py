@@ -63,6 +63,11 @@ def make(name: str, *, transition: Tensor | None = None, **params: Any) -> Weigh
     ------
     InvalidInput
         For an unknown name or parameter, or a value out of range.
+
+    Examples
+    --------
+    >>> make("trimmed", keep=0.5).weights(torch.tensor([[3.0, 1.0]]), torch.tensor([[True, True]]), 0.0).tolist()
+    [[0.0, 1.0]]
     """
     takes("robust.params", WEIGHTINGS[name], params)
     weighting = WEIGHTINGS[name](**params)
@@ -71,7 +76,13 @@ def make(name: str, *, transition: Tensor | None = None, **params: Any) -> Weigh
 
 
 def smallest(terms: Tensor, mask: Tensor, fraction: float) -> Tensor:
-    """1 for the ``fraction`` of a run's tuples (rounded up) with the smallest values, 0 for the others."""
+    """1 for the ``fraction`` of a run's tuples (rounded up) with the smallest values, 0 for the others.
+
+    Examples
+    --------
+    >>> smallest(torch.tensor([[0.3, 0.1, 0.2]]), torch.tensor([[True, True, True]]), 0.5).tolist()
+    [[0.0, 1.0, 1.0]]
+    """
     values = terms.masked_fill(~mask, torch.inf).flatten(1)
     kept = (mask.flatten(1).sum(1, keepdim=True) * fraction).ceil().long()
     rank = values.argsort(dim=1, stable=True).argsort(dim=1)

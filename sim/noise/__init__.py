@@ -47,6 +47,11 @@ def symmetric(t: int, p: float) -> np.ndarray:
     Raises
     ------
     InvalidInput
+
+    Examples
+    --------
+    >>> symmetric(3, 0.8).round(3).tolist()[0]
+    [0.8, 0.1, 0.1]
     """
     _check_keep(t, p)
     matrix = np.full((t, t), (1 - p) / (t - 1))
@@ -55,7 +60,13 @@ def symmetric(t: int, p: float) -> np.ndarray:
 
 
 def pair_flip(t: int, p: float) -> np.ndarray:
-    """Pair-flip noise: class c keeps its label with probability p, else is labelled c + 1 (mod t). See `symmetric`."""
+    """Pair-flip noise: class c keeps its label with probability p, else is labelled c + 1 (mod t). See `symmetric`.
+
+    Examples
+    --------
+    >>> pair_flip(3, 0.75).tolist()[2]
+    [0.25, 0.0, 0.75]
+    """
     _check_keep(t, p)
     return p * np.eye(t) + (1 - p) * np.roll(np.eye(t), 1, axis=1)
 
@@ -76,6 +87,14 @@ def asymmetric(matrix: Any) -> np.ndarray:
     Raises
     ------
     InvalidInput
+
+    Examples
+    --------
+    >>> asymmetric([[1, 0], [0.5, 0.5]]).tolist()
+    [[1.0, 0.0], [0.5, 0.5]]
+    >>> asymmetric([[1, 0], [0.5, 0.4]])
+    Traceback (most recent call last):
+    sim.errors.InvalidInput: matrix: got [1.0, 0.9]; allowed: rows that sum to 1
     """
     try:
         checked = np.array(matrix, dtype=np.float64)
@@ -173,6 +192,12 @@ def label_probabilities(kind: str, level: float, sample: Sample, **options: Any)
     Raises
     ------
     InvalidInput
+
+    Examples
+    --------
+    >>> sample = Sample(np.zeros((2, 1)), np.array([0, 1]), np.array([0, 1]))
+    >>> label_probabilities("symmetric", 0.2, sample).round(3).tolist()
+    [[0.8, 0.2], [0.2, 0.8]]
     """
     return check(kind, level, options).probabilities(sample, level, **options)
 
@@ -184,6 +209,11 @@ def transition(kind: str, t: int, level: float, **options: Any) -> np.ndarray:
     ------
     InvalidInput
         If the kind has none: its labels depend on the sample, not on the class alone.
+
+    Examples
+    --------
+    >>> transition("pair_flip", 2, 0.25).tolist()
+    [[0.75, 0.25], [0.25, 0.75]]
     """
     matrix = check(kind, level, options).transition
     if matrix is None:
@@ -207,6 +237,15 @@ def flip(probabilities: Tensor, classes: Tensor, u: Tensor, v: Tensor) -> Tensor
     Returns
     -------
     Tensor, shape (...), int64
+
+    Examples
+    --------
+    One in five labels flips: those whose u is below 0.2; v says where to.
+
+    >>> probabilities = torch.tensor([[0.8, 0.1, 0.1]] * 3)
+    >>> u, v = torch.tensor([0.1, 0.15, 0.9]), torch.tensor([0.2, 0.9, 0.5])
+    >>> flip(probabilities, torch.zeros(3, dtype=torch.int64), u, v).tolist()
+    [1, 2, 0]
     """
     own = classes.unsqueeze(-1)
     others = probabilities.scatter(-1, own, 0.0)
@@ -234,6 +273,13 @@ def static_labels(probabilities: np.ndarray, classes: np.ndarray, *, seed: objec
     Returns
     -------
     ndarray, shape (n,), int64
+
+    Examples
+    --------
+    >>> classes = np.repeat([0, 1], 50)
+    >>> flipped = static_labels(symmetric(2, 0.8)[classes], classes, seed=0, exact=True)
+    >>> int((flipped != classes).sum())
+    20
     """
     u, v = stream(seed, "static labels").random((2, len(classes)))
     if exact:
@@ -253,6 +299,11 @@ def empirical_transition(classes: np.ndarray, labels: np.ndarray, t: int) -> np.
     ------
     InvalidInput
         If a class has no sample.
+
+    Examples
+    --------
+    >>> empirical_transition(np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1]), 2).tolist()
+    [[0.5, 0.5], [0.0, 1.0]]
     """
     counts = np.zeros((t, t))
     np.add.at(counts, (classes, labels), 1)

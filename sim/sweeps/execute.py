@@ -15,7 +15,17 @@ MOST_RUNS_TOGETHER = 64
 
 
 def groups(configs: Sequence[RunConfig], limit: int = MOST_RUNS_TOGETHER) -> list[list[RunConfig]]:
-    """Split runs into groups that can share a tensor program, at most ``limit`` runs each, in order of appearance."""
+    """Split runs into groups that can share a tensor program, at most ``limit`` runs each, in order of appearance.
+
+    Examples
+    --------
+    Runs of one program go together: other seeds and noise levels do, another width doesn't.
+
+    >>> from sim.sweeps.grid import grid
+    >>> runs = grid({}, {"net.params": [{"width": 8}, {"width": 16}], "noise.level": [0, 0.2], "seed": range(3)})
+    >>> [len(g) for g in groups(runs)]
+    [6, 6]
+    """
     by_program: dict[tuple[object, ...], list[RunConfig]] = {}
     for config in configs:
         sizes = {k: v for k, v in config.data.params.items() if k != "seed"}

@@ -29,6 +29,12 @@ def grid(base: Mapping[str, Any], axes: Mapping[str, Sequence[Any]]) -> list[Run
     ------
     InvalidInput
         Naming the field.
+
+    Examples
+    --------
+    >>> runs = grid({"steps": 10}, {"noise.level": [0.0, 0.2], "seed": range(3)})
+    >>> len(runs), [c.seed for c in runs[:3]]
+    (6, [0, 1, 2])
     """
     configs = []
     for combination in itertools.product(*axes.values()):

@@ -129,6 +129,12 @@ def read(text: str, name: str = "spec", *, check: bool = True) -> list[RunConfig
     ------
     InvalidInput
         Naming the file, the line and the field.
+
+    Examples
+    --------
+    >>> runs = read("{base: {steps: 10}, grid: {noise.level: [0, 0.2]}, seeds: 3}")
+    >>> len(runs), runs[0].steps
+    (6, 10)
     """
     reader = _Reader(name)
     try:
@@ -213,7 +219,13 @@ def _culprit(assigned: Mapping[str, _At], field: str) -> int | None:
 
 
 def shipped() -> list[str]:
-    """Names of the specifications that come with the package."""
+    """Names of the specifications that come with the package.
+
+    Examples
+    --------
+    >>> "digits" in shipped()
+    True
+    """
     folder = resources.files("sim.sweeps") / "specs"
     return sorted(p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml"))
 

@@ -197,7 +197,13 @@ def _metrics_json(row: dict[str, float | int | str]) -> str:
 
 
 def flatten(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """``{"noise": {"level": 0.2}}`` -> ``{"noise.level": 0.2}``; lists and empty mappings stay as JSON text."""
+    """``{"noise": {"level": 0.2}}`` -> ``{"noise.level": 0.2}``; lists and empty mappings stay as JSON text.
+
+    Examples
+    --------
+    >>> flatten({"noise": {"level": 0.2, "params": {}}, "evaluate": ["test"]})
+    {'noise.level': 0.2, 'noise.params': '{}', 'evaluate': '["test"]'}
+    """
     flat: dict[str, Any] = {}
     for name, value in nested.items():
         if isinstance(value, dict) and value:

@@ -169,6 +169,17 @@ def expected_loss(
     ------
     InvalidInput
         One clear line for any input that isn't as above, or too large for memory.
+
+    Examples
+    --------
+    Two samples of one class and one of another on a line, without noise: triplets (0, 1, 2) and (1, 0, 2).
+
+    >>> distances = [[0.0, 1.0, 3.0], [1.0, 0.0, 2.0], [3.0, 2.0, 0.0]]
+    >>> expected_loss(distances, [0, 0, 1], [[1, 0], [0, 1]], alpha=1.5).item()
+    0.5
+    >>> noisy = [[0.9, 0.1], [0.1, 0.9]]
+    >>> round(expected_loss(distances, [0, 0, 1], noisy, alpha=1.5, positive="easy").item(), 4)
+    1.175
     """
     check_loss(loss, positive, alpha, beta, squared)
     labels, matrix = check_labels(classes, transition)
@@ -296,6 +307,11 @@ def lower_bound(classes: Any, transition: Any, *, loss: str = "triplet", alpha: 
     -------
     float
         Counted over classes: O(t^3) time, whatever the number of samples.
+
+    Examples
+    --------
+    >>> lower_bound([0, 0, 1, 1], [[1, 0], [0, 1]], alpha=0.5)
+    0.0
     """
     choice("loss", loss, ("triplet", "margin"))
     number("alpha", alpha, "a finite number > 0", lambda v: v > 0)

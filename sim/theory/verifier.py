@@ -8,7 +8,7 @@ another route than the program that writes certificates:
 - realisability of a distance matrix from the Gram matrix about the centroid;
 - lower bounds by listing every case: all triples, all pairs, all vertices, all near sets.
 
-Why these finite lists bound all embeddings is proved in the text of ``sim/theory/certificates.py``. In short: an easy
+Why these finite lists bound all embeddings is proved in the text of ``sim/theory/certificates``. In short: an easy
 positive loss is piecewise linear in an anchor's distances, so its minimum is at a vertex of the cells on which it is
 linear; for the margin loss, D - b may be clipped to [-a, a] first, which leaves the vertices D - b in {-a, a}.
 """

@@ -203,6 +203,12 @@ def certify_c3(p: Rational, per_class: int, alpha: Rational, t: int = 2) -> Cert
         Margin > 0.
     t : int
         Number of classes, >= 2.
+
+    Examples
+    --------
+    >>> certificate = certify_c3("9/10", 3, "1/2")
+    >>> certificate.verdict, certificate.collapsed.value == certificate.global_bound
+    ('holds', True)
     """
     classes, transition, a = _setting(p, per_class, alpha, t)
     collapsed = embedding_of(_simplex(classes, a), classes, transition, "triplet", "all", a, None)
@@ -214,6 +220,11 @@ def certify_c4(p: Rational, per_class: int, alpha: Rational, t: int = 2) -> Cert
     """Certificate that a collapsed embedding attains C4's bound (margin, all positives, b learnt).
 
     s_in >= 1/2: centres 2a apart, b = a. Below the phase transition: all on one point, b = -a. Parameters: `certify_c3`.
+
+    Examples
+    --------
+    >>> certify_c4("9/10", 3, "1/2").collapsed.beta
+    Fraction(1, 2)
     """
     classes, transition, a = _setting(p, per_class, alpha, t)
     above = 2 * sum((x * x for x in transition[0]), ZERO) >= 1
@@ -260,6 +271,12 @@ def certify_c7(p: Rational, per_class: int, alpha: Rational, t: int = 2) -> Cert
     ------
     NotFound
         No better embedding was found.
+
+    Examples
+    --------
+    >>> certificate = certify_c7("9/10", 4, "1/2")
+    >>> certificate.better.value < certificate.collapsed_bound
+    True
     """
     classes, transition, a = _setting(p, per_class, alpha, t)
     points, bound, collapsed = _collapsed(classes, transition, "triplet", a)
@@ -292,6 +309,11 @@ def certify_c8(
     ------
     NotFound
         Neither was found.
+
+    Examples
+    --------
+    >>> certify_c8("3/5", 3, 1, t=3).verdict
+    'fails'
     """
     classes, transition, a = _setting(p, per_class, alpha, t)
     points, bound, collapsed = _collapsed(classes, transition, "margin", a)

@@ -113,6 +113,14 @@ def gram_rank(distances: Sequence[Sequence[Fraction]]) -> int | None:
 
     Schoenberg (1935): D is Euclidean iff G_ij = (D_0i^2 + D_0j^2 - D_ij^2) / 2 is positive semidefinite, and then the
     rank of G is the dimension. Decided by symmetric elimination in rational arithmetic.
+
+    Examples
+    --------
+    A triangle needs the plane; lengths that break the triangle inequality exist nowhere.
+
+    >>> f = [[Fraction(x) for x in row] for row in ([0, 3, 4], [3, 0, 5], [4, 5, 0])]
+    >>> gram_rank(f), gram_rank([[Fraction(x) for x in row] for row in ([0, 1, 5], [1, 0, 1], [5, 1, 0])])
+    (2, None)
     """
     n = len(distances)
     gram = [

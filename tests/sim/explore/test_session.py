@@ -96,7 +96,9 @@ def test_a_verdict_is_put_into_words_in_one_place(monkeypatch: pytest.MonkeyPatc
     titles: list[str] = []
     set_title = Axes.set_title
     monkeypatch.setattr(
-        Axes, "set_title", lambda self, text, **look: (titles.append(text), set_title(self, text, **look))[1]  # type: ignore[func-returns-value]
+        Axes,
+        "set_title",
+        lambda self, text, **look: (titles.append(text), set_title(self, text, **look))[1],  # type: ignore[func-returns-value]
     )
     draw(engine)
     assert titles[-1] == "random positives: as it may be"
