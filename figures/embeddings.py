@@ -7,8 +7,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from figures import Entry, Source
-from figures.style import DOUBLE_COLUMN, name_of, scatter_modes
+from figures.style import DOUBLE_COLUMN, name_of
 from sim.catalogue import FIGURES
+from sim.look import scatter_modes
 from sim.problems import build
 
 LOSS = "triplet"
@@ -28,7 +29,7 @@ def draw(source: Source) -> Figure:
         sample = build(config.data.name, config.seed, **config.data.params).test
         x = source.store.arrays(config)["embeddings_test"]
         x = x - x.mean(0)
-        scatter_modes(axis, x, sample, s=7)
+        scatter_modes(axis, x, sample.classes, sample.modes, s=7)
         reach = 1.08 * np.abs(x).max()
         axis.set(xlim=(-reach, reach), ylim=(-reach, reach), xticks=[], yticks=[], aspect="equal")
         for side in ("top", "right"):

@@ -10,8 +10,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from figures import Entry, Source
-from figures.style import CLASS_COLOURS, DOUBLE_COLUMN, MODE_MARKERS
+from figures.style import DOUBLE_COLUMN
 from sim.catalogue import FIGURES, GENERATORS
+from sim.look import scatter_modes
 
 TITLES = {
     "gaussian_mixture": "Gaussian mixture",
@@ -62,11 +63,7 @@ def panels(names: Sequence[str]) -> Figure:
         else:
             x = _plane(sample.x)
             axis.set_aspect("equal")
-        for mode in np.unique(sample.modes):
-            rows = sample.modes == mode
-            c = sample.classes[rows][0]
-            k = int(mode) % len(MODE_MARKERS[:4])
-            axis.scatter(*x[rows].T, s=5, c=CLASS_COLOURS[c], marker=MODE_MARKERS[k], linewidths=0, alpha=0.85)
+        scatter_modes(axis, x, sample.classes, sample.modes, s=5)
         axis.set_title(TITLES.get(name, name))
         axis.set_axis_off()
     return figure

@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from figures import Entry, Source
-from figures.style import CLASS_COLOURS, DOUBLE_COLUMN, MODE_MARKERS
+from figures.style import DOUBLE_COLUMN
 from sim.catalogue import FIGURES
+from sim.look import scatter_modes
 
 ALPHA = 1.2
 MISLABELLED = 4
@@ -79,14 +80,9 @@ def computed() -> Scene:
 
 
 def _points(axis: Axes, scene: Scene) -> None:
-    for row, (x, y) in enumerate(scene.x):
-        own = np.unique(scene.modes[scene.classes == scene.classes[row]])
-        marker = MODE_MARKERS[int(np.searchsorted(own, scene.modes[row]))]
-        axis.plot(x, y, marker, color=CLASS_COLOURS[scene.classes[row]], markersize=5, zorder=3)
-        if scene.labels[row] != scene.classes[row]:
-            axis.plot(
-                x, y, "o", markersize=10, markerfacecolor="none", markeredgecolor="black", markeredgewidth=0.9, zorder=4
-            )
+    scatter_modes(axis, scene.x, scene.classes, scene.modes, s=25, alpha=1, linewidths=1, zorder=3)
+    wrong = scene.x[scene.labels != scene.classes]
+    axis.scatter(wrong[:, 0], wrong[:, 1], s=100, facecolors="none", edgecolors="black", linewidths=0.9, zorder=4)
     low, high = scene.x.min(0) - 0.45, scene.x.max(0) + 0.45
     axis.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xticks=[], yticks=[], aspect="equal")
     for spine in axis.spines.values():

@@ -7,8 +7,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from figures import Entry, Source
-from figures.style import DOUBLE_COLUMN, name_of, scatter_modes
+from figures.style import DOUBLE_COLUMN, name_of
 from sim.catalogue import FIGURES
+from sim.look import scatter_modes
 from sim.problems import build
 
 
@@ -25,7 +26,7 @@ def draw(source: Source) -> Figure:
         x = source.store.arrays(config)["embeddings_test"]
         middle = x.mean(0)
         reach = 1.1 * np.abs(x - middle).max()
-        scatter_modes(axis, x - middle, sample)
+        scatter_modes(axis, x - middle, sample.classes, sample.modes)
         margin = config.loss.params["alpha"]
         axis.plot([-0.95 * reach, -0.95 * reach + margin], [-0.93 * reach] * 2, color="black", linewidth=1.4)
         axis.set(xlim=(-reach, reach), ylim=(-reach, reach), xticks=[], yticks=[], aspect="equal")

@@ -9,8 +9,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from figures import Entry, Source
-from figures.style import CLASS_COLOURS, DOUBLE_COLUMN, MODE_MARKERS
+from figures.style import DOUBLE_COLUMN
 from sim.catalogue import FIGURES
+from sim.look import scatter_modes
 
 PER_MODE = 3
 MODES_APART = np.linspace(0, 3, 61)
@@ -82,9 +83,8 @@ def draw(_: Source) -> Figure:
     for k, (name, (u, v)) in enumerate(EXAMPLES.items()):
         x = positions(u, v)
         place = np.array([5.0 * k, 0.0])
-        for row, point in enumerate(x + place):
-            side, mode = row // (2 * PER_MODE), row // PER_MODE % 2
-            axis.plot(*point, MODE_MARKERS[mode], color=CLASS_COLOURS[side], markersize=6)
+        row = np.arange(len(x))
+        scatter_modes(axis, x + place, row // (2 * PER_MODE), row // PER_MODE % 2, s=36, alpha=1, linewidths=1)
         axis.text(place[0], 2.35, name, ha="center", fontsize=8)
         losses = [
             computed()[p][np.abs(CLASSES_APART - v).argmin(), np.abs(MODES_APART - u).argmin()] for p in ("all", "easy")

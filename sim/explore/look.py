@@ -9,29 +9,7 @@ from sim.catalogue import POSITIVES
 from sim.explore.measured import AXES, COLUMNS
 from sim.explore.state import State, choices
 from sim.explore.verdicts import VERDICTS
-
-CLASS_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
-"""Okabe & Ito (2008)."""
-
-
-@dataclass(frozen=True)
-class Marker:
-    """A mode's shape: its name in the front end's ``dom.js`` and in Matplotlib."""
-
-    outline: str
-    matplotlib: str
-
-
-MODE_MARKERS = (
-    Marker("circle", "o"),
-    Marker("square", "s"),
-    Marker("triangle", "^"),
-    Marker("diamond", "D"),
-    Marker("down", "v"),
-    Marker("plus", "P"),
-    Marker("cross", "X"),
-    Marker("star", "*"),
-)
+from sim.look import CLASS_COLOURS, MODE_MARKERS
 
 
 @dataclass(frozen=True)

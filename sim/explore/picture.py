@@ -13,17 +13,13 @@ from PIL import Image
 
 from sim.errors import InvalidInput
 from sim.explore.engine import Engine
-from sim.explore.look import CLASS_COLOURS, MODE_MARKERS
 from sim.explore.verdicts import VERDICTS
+from sim.look import scatter_modes
 
 
 def _scatter(axis: Axes, x: np.ndarray, engine: Engine, labels: np.ndarray) -> None:
     sample = engine.problem.train
-    for c in range(sample.t):
-        for k, mode in enumerate(np.unique(sample.modes[sample.classes == c])):
-            own = sample.modes == mode
-            colour, marker = CLASS_COLOURS[c % len(CLASS_COLOURS)], MODE_MARKERS[k % len(MODE_MARKERS)]
-            axis.scatter(x[own, 0], x[own, 1], s=9, color=colour, marker=marker.matplotlib, linewidths=0, alpha=0.85)
+    scatter_modes(axis, x[:, :2], sample.classes, sample.modes, s=9)
     flipped = labels != sample.classes
     axis.scatter(x[flipped, 0], x[flipped, 1], s=26, facecolors="none", edgecolors="black", linewidths=0.5)
     axis.set(xticks=[], yticks=[], aspect="equal", adjustable="datalim")

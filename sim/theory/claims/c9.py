@@ -21,7 +21,9 @@ from sim.training import train
 from sim.verdict import Finding, Statement, decide, in_words, interval, together
 
 ALPHA = 0.5
-SHORT, LONG = {"quick": (200, 1600), "full": (500, 8000)}, {"quick": 4, "full": 20}
+STEPS = {"quick": (200, 1600), "full": (500, 8000)}
+"""A short and a long training."""
+SEEDS = {"quick": 4, "full": 20}
 LEVELS = (0.1, 0.2)
 
 
@@ -39,7 +41,7 @@ def _configs(setting: Setting, steps: int, positive: str, mode: str, levels: tup
     axes: dict[str, Sequence[Any]] = {
         "data.name": ["gaussian_mixture", "xor_grid"],
         "noise.level": list(levels),
-        "seed": range(setting.seed, setting.seed + LONG[setting.size]),
+        "seed": range(setting.seed, setting.seed + SEEDS[setting.size]),
     }
     return grid(base, axes)
 
@@ -59,7 +61,7 @@ def _findings(setting: Setting, positive: str) -> tuple[list[Finding], dict[str,
     """Does the spread fall with training under noise, below half of alpha and the clean one? And what is reached?"""
     short, long = (
         _measure(_configs(setting, s, positive, "resampled", (0.0, *LEVELS)), setting.device)
-        for s in SHORT[setting.size]
+        for s in STEPS[setting.size]
     )
     statements: list[Statement] = []
     distances = {}
@@ -86,7 +88,7 @@ def check(setting: Setting) -> Outcome:
     static = {
         f"{name}, noise {level:g}": interval(np.array(values["within"])).mean
         for (name, level), values in _measure(
-            _configs(setting, SHORT[size][1], "random", "static", LEVELS), setting.device
+            _configs(setting, STEPS[size][1], "random", "static", LEVELS), setting.device
         ).items()
     }
     worst = max(v["within"][0] for where, v in reached.items() if not where.endswith("noise 0"))
@@ -96,8 +98,8 @@ def check(setting: Setting) -> Outcome:
         bound=0.0,
         best=worst,
         evidence={
-            "steps (short, long)": list(SHORT[size]),
-            "seeds": LONG[size],
+            "steps (short, long)": list(STEPS[size]),
+            "seeds": SEEDS[size],
             "random positives": in_words(plain),
             "distances in units of alpha (mean and 95 % interval; predicted under noise: within 0, between 1)": reached,
             "easy positives": in_words(easy),

@@ -19,12 +19,13 @@ from sim.explore import page
 from sim.explore import session as sessions
 from sim.explore.bundle import bundle
 from sim.explore.engine import Engine
-from sim.explore.look import CLASS_COLOURS, MODE_MARKERS, SIDES, WORDS
+from sim.explore.look import SIDES, WORDS
 from sim.explore.page import FIRST_PORT, STATIC, free_socket, packed
 from sim.explore.picture import draw
 from sim.explore.session import MESSAGES, Session
 from sim.explore.state import State
 from sim.explore.verdicts import VERDICTS, Verdict
+from sim.look import CLASS_COLOURS, MODE_MARKERS
 
 SECONDS_TO_HANG = 120
 """After which something that is waited for doesn't come: machines may be slow."""
