@@ -20,7 +20,7 @@ from figures.entry import Source
 from figures.style import STYLE
 from sim.catalogue import FIGURES, STUDIES
 from sim.config import RunConfig
-from sim.files import write_text
+from sim.files import whole, write_text
 from sim.sweeps.store import Store
 
 PACKAGES = ("class-collapse", "torch", "numpy", "scipy", "scikit-learn", "matplotlib")
@@ -59,7 +59,8 @@ def render(name: str, store: Store, profile: str, folder: Path, first_seed: int 
         pdf = {"Title": entry.title, "Subject": entry.caption, "Keywords": text, "CreationDate": None}
         for suffix, metadata in (("pdf", pdf), ("png", {"Title": entry.title, "Description": text})):
             written.append(folder / f"{name}.{suffix}")
-            figure.savefig(written[-1], metadata=metadata)
+            with whole(written[-1]) as file:
+                figure.savefig(file, format=suffix, metadata=metadata)
         plt.close(figure)
     _enter(folder / MANIFEST, name, {**about, "title": entry.title, "seconds": round(time.perf_counter() - started, 2)})
     return written

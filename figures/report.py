@@ -73,14 +73,14 @@ def write_tables(outcome: Outcome, folder: Path) -> list[Path]:
 
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{outcome.name}{suffix}" for suffix in (".csv", ".md", "_findings.csv")]
-    outcome.table.to_csv(paths[0], index=False)
+    write_text(paths[0], outcome.table.to_csv(index=False))
     markdown = readable(outcome.table, STUDIES[outcome.name].metrics).to_markdown(index=False)
     write_text(paths[1], str(markdown) + "\n")
     rows = [
         {"claim": f.claim, "setting": f.setting, **asdict(f.difference), "p": f.p, "verdict": f.verdict}
         for f in outcome.findings
     ]
-    pd.DataFrame(rows).to_csv(paths[2], index=False)
+    write_text(paths[2], pd.DataFrame(rows).to_csv(index=False))
     return paths
 
 

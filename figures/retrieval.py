@@ -17,6 +17,7 @@ from figures.style import DOUBLE_COLUMN, STYLE, name_of
 from sim.catalogue import DATASETS, FIGURES
 from sim.config import RunConfig
 from sim.errors import InvalidInput
+from sim.files import whole
 from sim.problems import build
 from sim.sweeps.store import Store
 
@@ -128,7 +129,8 @@ def write_gallery(configs: Sequence[RunConfig], store: Store, place: Path) -> No
         mpl.use("Agg")
         plt.style.use(STYLE)
         figure = gallery(configs, store)
-        figure.savefig(place)
+        with whole(place) as file:
+            figure.savefig(file, format=place.suffix[1:])
         plt.close(figure)
 
 

@@ -18,6 +18,7 @@ from realdata.datasets import DATA_VARIABLE, SPLITS, Download, locate
 from realdata.trees import unpacked
 from sim.catalogue import DATASETS
 from sim.errors import InvalidInput
+from sim.files import whole
 
 TIMEOUT = 60
 BLOCK = 2**20
@@ -86,10 +87,8 @@ def _retrieve(download: Download, folder: Path) -> None:
         raise InvalidInput("url", download.url, f"a file with checksum {download.checksum}") from None
     place = folder / download.name
     if download.name.endswith((".tgz", ".tar.gz")) and not unpacked(place).exists():
-        part = folder / f"{unpacked(place).name}.part"
-        with gzip.open(place) as packed, part.open("wb") as plain:
+        with gzip.open(place) as packed, whole(unpacked(place)) as plain:
             shutil.copyfileobj(packed, plain, BLOCK)
-        os.replace(part, unpacked(place))
 
 
 class Resuming:
