@@ -25,12 +25,16 @@ if TYPE_CHECKING:
     from sim.nets import Net
     from sim.noise import Kind
     from sim.optim import Optimizer
+    from sim.problems import Problem
     from sim.samplers.policies import Policy
     from sim.studies import Study
     from sim.sweeps.executors import Executor
     from sim.theory.claims.base import Claim
 
 GENERATORS: Registry[Generator] = Registry("generator", "generators", "sim.generators")
+PROBLEMS: Registry[Callable[..., Problem]] = Registry("data.name", "problems")
+"""Problems that are neither a generator nor a data set; none is built in."""
+
 NOISE_KINDS: Registry[Kind] = Registry("noise.kind", "noise", "sim.noise")
 NETS: Registry[Callable[..., Net]] = Registry("net.kind", "nets", "sim.nets")
 LOSSES: Registry[type[Loss]] = Registry("loss", "losses", "sim.losses")

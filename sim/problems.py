@@ -1,4 +1,5 @@
-"""Problems: what a run is trained and evaluated on, by name: every generator is one, and so is every real data set."""
+"""Problems: what a run is trained and evaluated on, by name: every generator is one, every real data set, and what is entered in
+`sim.catalogue.PROBLEMS` as a function (seed=..., **params) -> `Problem`."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sim.catalogue import DATASETS, GENERATORS
+from sim.catalogue import DATASETS, GENERATORS, PROBLEMS
 from sim.errors import InvalidInput, choice, takes
 
 if TYPE_CHECKING:
@@ -37,14 +38,14 @@ class Problem:
 
 
 def names() -> list[str]:
-    """The names of all problems: generators, then data sets.
+    """The names of all problems: generators, problems of their own, data sets.
 
     Examples
     --------
     >>> "rings" in names() and "digits" in names()
     True
     """
-    return [*GENERATORS, *(name for name in DATASETS if name not in GENERATORS)]
+    return list(dict.fromkeys([*GENERATORS, *PROBLEMS, *DATASETS]))
 
 
 def builder(name: str) -> Callable[..., Problem]:
@@ -57,6 +58,8 @@ def builder(name: str) -> Callable[..., Problem]:
     """
     if name in GENERATORS:
         return functools.partial(_generated, name)
+    if name in PROBLEMS:
+        return PROBLEMS[name]
     if name in DATASETS:
         return DATASETS[name].problem(name)
     raise InvalidInput("data.name", name, "one of " + ", ".join(names()))

@@ -75,7 +75,7 @@ def test_a_killed_worker_costs_no_run(executor: str, tmp_path: Path) -> None:
     killed: list[int] = []
 
     def kill_one() -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 280
         while not killed and time.monotonic() < deadline:
             for child in psutil.Process().children(recursive=True):
                 command = " ".join(child.cmdline())
@@ -110,7 +110,7 @@ def _survives_kill_9(configs: list[RunConfig], text: str, folder: Path, kills: i
                 break
             time.sleep(0.02)
         # No worker outlives its parent.
-        _, alive = psutil.wait_procs(children, timeout=20)
+        _, alive = psutil.wait_procs(children, timeout=120)
         assert not alive
     assert interrupted
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -118,7 +118,7 @@ def _survives_kill_9(configs: list[RunConfig], text: str, folder: Path, kills: i
 
 
 def test_a_sweep_survives_kill_9(tmp_path: Path) -> None:
-    text = TINY.format(seeds=16, steps=150)
+    text = TINY.format(seeds=32, steps=300)
     _survives_kill_9(spec.read(text), text, tmp_path, kills=2, at_least=1)
 
 
@@ -131,7 +131,7 @@ def test_a_thousand_runs_survive_kill_9(tmp_path: Path) -> None:
 
 def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
     place = tmp_path / "spec.yaml"
-    place.write_text(TINY.format(seeds=16, steps=300))
+    place.write_text(TINY.format(seeds=64, steps=900))
     command = [sys.executable, "-m", "sim.cli", "sweep", str(place), "--out", str(tmp_path), "--workers", "2"]
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
@@ -141,10 +141,10 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
             os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process
             break
         time.sleep(0.02)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=280)
     assert process.returncode == 130
     assert errors.strip() == "interrupted; what is finished is kept, and the same command goes on from there"
-    assert 0 < store.load(tmp_path / "store")["key"].nunique() < 160
+    assert 0 < store.load(tmp_path / "store")["key"].nunique() < 640
 
 
 def test_workers_that_keep_dying_end_the_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -241,7 +241,7 @@ def test_what_cannot_be_trained_is_refused() -> None:
     refuse("x: got .*images", net__kind="conv", net__params={})
     refuse("optimizer.name: got 'lion'", optimizer__name="lion")
     refuse("optimizer.schedule: got 'linear'", optimizer__schedule="linear")
-    with pytest.raises(InvalidInput, match="configs: got 2; allowed: one or more runs of one shape"):
+    with pytest.raises(InvalidInput, match="configs: got 2; allowed: one or more runs of one program"):
         Trainer(grid(TINY, {"positive": ["easy", "all"]}), [])
     small, large = (generate("rings", samples_per_mode=k) for k in (10, 12))
     with pytest.raises(InvalidInput, match="data: got .* one shape"):
