@@ -44,7 +44,7 @@ class Registry(Generic[T]):
     group : str
         Installed packages add entries under the entry point group ``class_collapse.<group>``.
     *homes : str
-        Modules that hold the built-ins. Of a package every module directly in it is imported.
+        Modules that hold the built-ins, in the order in which these are listed. Of a package every module directly in it is imported.
 
     Examples
     --------

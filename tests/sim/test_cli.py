@@ -72,7 +72,7 @@ def test_train_reads_yaml(collapse: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train", "--set=loss.name=tripet"], "loss: got 'tripet'; allowed: one of contrastive, lifted, "),
+        (["train", "--set=loss.name=tripet"], "loss: got 'tripet'; allowed: one of softmax, "),
         (["train", "--set=positive=nearest"], "positive: got 'nearest'; allowed: one of all, random, easy"),
         (["train", "--set=positive=semihard"], "negative: got 'semihard'; allowed: one of random, easy, hard"),
         (["train", "--set=noise.level=1"], "noise: got 1.0; allowed: 0 <= noise < 1"),

@@ -169,7 +169,7 @@ def _die(group: Group, device: str) -> Done:
 
 def test_bad_resources_are_refused(tmp_path: Path) -> None:
     configs = tiny(1)
-    with pytest.raises(InvalidInput, match="executor: got 'slurm'; allowed: one of dask, local, processes"):
+    with pytest.raises(InvalidInput, match="executor: got 'slurm'; allowed: one of local, processes, dask"):
         execute(configs, Store(tmp_path), executor="slurm")
     with pytest.raises(InvalidInput, match="workers: got 0; allowed: an integer >= 1"):
         execute(configs, Store(tmp_path), executor="processes", resources=Resources(workers=0))

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from sim import metrics
 from sim.catalogue import METRICS
 from sim.errors import InvalidInput
-from sim.metrics import Options
+from sim.metrics import Options, evaluate
 from sim.metrics.base import prepare
 from sim.metrics.pairs import distance_blocks
 
@@ -201,3 +201,13 @@ def spoilt(value: float) -> np.ndarray:
 def test_bad_input_names_the_field(call: object, field: str) -> None:
     with pytest.raises(InvalidInput, match=field):
         call()  # type: ignore[operator]
+
+
+def test_columns_come_in_the_order_of_the_recorded_rows() -> None:
+    from realdata.recorded import rows
+
+    x = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(40)
+    found = list(evaluate(x, labels // 20, labels // 10))
+    recorded = list(rows("digits").columns)
+    assert found == recorded[recorded.index("within_mean") : recorded.index("within_mean") + len(found)]
