@@ -283,12 +283,9 @@ def _triplet(d: Tensor, p: Tensor, alpha: float, positive: str) -> tuple[Tensor,
         values, order, anchors = _sorted_rows(d, rows)  # (b, n), (b, n), (b,): b rows at once
         reach = values + alpha
         # Both look-ups compare the same rounded numbers, so they agree on which triplets are active.
-        within = torch.searchsorted(
-            values, reach
-        )  # (b, n): negatives nearer than this are active for the r-th as positive
-        beyond = torch.searchsorted(
-            reach, values, right=True
-        )  # (b, n): positives from here on, for the r-th as negative
+        # With the r-th as positive the negatives before ``within`` are active; with it as negative, the positives from ``beyond``.
+        within = torch.searchsorted(values, reach)  # (b, n)
+        beyond = torch.searchsorted(reach, values, right=True)  # (b, n)
         # The anchor stands last, at infinity: it is in no triplet.
         within[:, -1] = beyond[:, -1] = 0
         block = torch.zeros_like(values)  # (b, n), in the order of distance
