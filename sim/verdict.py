@@ -26,6 +26,12 @@ class Interval:
         Student-t interval of the mean at level `LEVEL`; the bounds are NaN with fewer than two values.
     n : int
         Number of values.
+
+    Examples
+    --------
+    >>> accuracy = Interval(mean=0.5, low=0.4, high=0.6, n=10)
+    >>> print(accuracy)
+    0.500 ± 0.100
     """
 
     mean: float
@@ -104,7 +110,7 @@ def decide(statements: Sequence[Statement]) -> list[Finding]:
     Parameters
     ----------
     statements : sequence of (claim, setting, a, b)
-        ``a`` and ``b`` hold one value a seed, in the same order; pairs with a NaN are left out.
+        ``a`` and ``b`` hold one value a seed, in the same order; pairs without a difference (NaN) are left out.
 
     Returns
     -------
@@ -123,12 +129,13 @@ def decide(statements: Sequence[Statement]) -> list[Finding]:
     >>> finding.verdict, round(finding.p, 3)
     ('holds', 0.02)
     """
-    differences = []
+    differences, raw = [], []
     for claim, setting, a, b in statements:
         if len(a) != len(b):
             raise InvalidInput(f"{claim} ({setting})", (len(a), len(b)), "as many values on both sides, one a seed")
-        differences.append(interval(np.asarray(a, dtype=float) - np.asarray(b, dtype=float)))
-    raw = [_p_value(a, b, d) for (_, _, a, b), d in zip(statements, differences, strict=True)]
+        pairs = _pairs(a, b)
+        differences.append(interval(pairs[0] - pairs[1]))
+        raw.append(_p_value(pairs, differences[-1]))
     findings = []
     for (claim, setting, _, _), difference, p in zip(statements, differences, _holm(raw), strict=True):
         decided = p < 1 - LEVEL
@@ -137,7 +144,14 @@ def decide(statements: Sequence[Statement]) -> list[Finding]:
     return findings
 
 
-def _p_value(a: Sequence[float], b: Sequence[float], difference: Interval) -> float:
+def _pairs(a: Sequence[float], b: Sequence[float]) -> np.ndarray:
+    """Both sides, shape (2, n), without the pairs that have no difference: a NaN, or infinity twice."""
+    pairs = np.array([a, b], dtype=np.float64)
+    with np.errstate(invalid="ignore"):
+        return pairs[:, ~np.isnan(pairs[0] - pairs[1])]
+
+
+def _p_value(pairs: np.ndarray, difference: Interval) -> float:
     """Two-sided, of a paired t-test; where that isn't defined, of what can be seen."""
     from scipy import stats
 
@@ -145,10 +159,11 @@ def _p_value(a: Sequence[float], b: Sequence[float], difference: Interval) -> fl
         return 1.0
     if difference.half_width == 0:
         return 1.0 if difference.mean == 0 else 0.0
-    return float(stats.ttest_rel(a, b, nan_policy="omit").pvalue)
+    return float(stats.ttest_rel(*pairs).pvalue)
 
 
 def _holm(p: Sequence[float]) -> np.ndarray:
+    """Adjusted for their number; shape (k,)."""
     from statsmodels.stats.multitest import multipletests
 
     if not p:

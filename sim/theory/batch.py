@@ -83,14 +83,14 @@ def pair_use(transition: Any, per_class: int, *, needs_both: bool = True) -> tup
     t = len(matrix)
     u, v = np.zeros((t, t)), np.zeros((t, t))
     rest = t * per_class - 2
-    same = np.arange(rest + 1)
+    same = np.arange(rest + 1)  # how many of the rest may have the anchor's label
     for a in range(t):
         for b in range(t):
             others = np.full(t, per_class)
             others[a] -= 1
             others[b] -= 1
             for y in range(t):
-                chance = _count(matrix, others, y)
+                chance = _count(matrix, others, y)  # (rest + 1,)
                 # With both demanded the other kind must be among the rest: not all of it, or not none of it, has the label.
                 has_negative, has_positive = (same < rest, same > 0) if needs_both else (1, 1)
                 u[a, b] += matrix[a, y] * matrix[b, y] * (chance * has_negative / (1 + same)).sum()
@@ -188,13 +188,13 @@ def batch_loss(
     else:
         u = matrix @ matrix.T
         v = 1 - u
-    same = labels[:, None] == labels
-    own, other = sizes[labels][:, None], sizes[labels][None, :]
-    together = np.where(
+    same = labels[:, None] == labels  # (n, n)
+    own, other = sizes[labels][:, None], sizes[labels][None, :]  # (n, 1), (1, n)
+    both_drawn = np.where(
         same, per_class * (per_class - 1) / (own * np.maximum(own - 1, 1)), per_class**2 / (own * other)
     )
-    np.fill_diagonal(together, 0.0)
-    u, v = u[labels][:, labels], v[labels][:, labels]
+    np.fill_diagonal(both_drawn, 0.0)
+    u, v = u[labels][:, labels], v[labels][:, labels]  # (t, t) -> (n, n)
     if loss == "margin":
         assert beta is not None
         pull, push = np.maximum(d - beta + alpha, 0), np.maximum(beta + alpha - d, 0)
@@ -202,7 +202,7 @@ def batch_loss(
         pull, push = d, np.maximum(alpha - d, 0)
         if squared:
             pull, push = pull**2, push**2
-    return Estimate(float((together * (u * pull + v * push)).sum()))
+    return Estimate(float((both_drawn * (u * pull + v * push)).sum()))
 
 
 @dataclass(frozen=True)
@@ -220,10 +220,10 @@ def _drawn_batches(
     """``draws`` batches of k samples out of each pool, labelled afresh."""
     integer("draws", draws, 2)
     rng = stream(seed, "batch loss")
-    index = np.concatenate(
+    index = np.concatenate(  # (D, B)
         [pool[rng.random((draws, len(pool))).argpartition(k - 1, axis=1)[:, :k]] for pool, k in pools], axis=1
     )
-    truth = torch.from_numpy(labels[index])
+    truth = torch.from_numpy(labels[index])  # (D, B)
     uniforms = [torch.from_numpy(rng.random(index.shape)) for _ in range(2)]
     noisy = noise.flip(torch.from_numpy(matrix)[truth], truth, *uniforms)
     return _Drawn(index, noisy, RunDraws([(seed, k) for k in range(draws)], block=1))
@@ -231,7 +231,7 @@ def _drawn_batches(
 
 def _estimate(training: losses.Loss, points: torch.Tensor, drawn: _Drawn, positive: str, negative: str) -> Estimate:
     """Mean of the training loss over drawn batches and labels."""
-    values = training(
+    values = training(  # (D,)
         points.double()[torch.from_numpy(drawn.index)],  # (D, B, m)
         drawn.labels,
         positive=positive,

@@ -23,11 +23,11 @@ from sim.noise import asymmetric
 
 LOSSES = ("triplet", "margin", "contrastive")
 POSITIVES = ("all", "easy")
-CHUNK = 2**21
+CHUNK_ENTRIES = 2**21
 """Entries of the distance matrix that are worked on at once."""
-SYMMETRY = 1e-6
+SYMMETRY_TOLERANCE = 1e-6
 """Relative asymmetry (and diagonal) of a distance matrix that is taken for rounding."""
-COPIES = 10
+MATRICES_HELD = 10
 """Matrices of the size of ``distances`` that forward and backward hold at the most."""
 
 
@@ -43,6 +43,14 @@ def check_labels(classes: Any, transition: Any) -> tuple[np.ndarray, np.ndarray]
     ------
     InvalidInput
         For a transition that isn't square and row-stochastic, or a class index outside of it.
+
+    Examples
+    --------
+    >>> check_labels([0, 0, 1], [[0.9, 0.1], [0.2, 0.8]])[0].tolist()
+    [0, 0, 1]
+    >>> check_labels([0, 2], [[0.9, 0.1], [0.2, 0.8]])
+    Traceback (most recent call last):
+    sim.errors.InvalidInput: classes: got 2; allowed: 0 to 1, the rows of the transition matrix
     """
     matrix = asymmetric(transition)
     labels = np.asarray(classes)
@@ -61,13 +69,21 @@ def check_distances(distances: Any, n: int) -> Tensor:
     InvalidInput
         For a wrong shape, NaN, negative entries, asymmetry or a non-zero diagonal; and for an n whose matrices would not fit
         into memory, before anything of that size is allocated.
+
+    Examples
+    --------
+    >>> check_distances([[0, 1], [1, 0]], 2).dtype
+    torch.float64
+    >>> check_distances([[0, 1], [2, 0]], 2)
+    Traceback (most recent call last):
+    sim.errors.InvalidInput: distances: got 1.0; allowed: a symmetric matrix
     """
     d = torch.as_tensor(distances)
     if d.dim() < 2 or d.shape[-2:] != (n, n):
         raise InvalidInput("distances", tuple(d.shape), f"(..., {n}, {n}), as there are {n} classes entries")
     if not d.is_floating_point():
         d = d.double()
-    needed = COPIES * d.numel() * d.element_size()
+    needed = MATRICES_HELD * d.numel() * d.element_size()
     if d.device.type == "cpu" and needed > _memory():
         raise InvalidInput("n", n, f"fewer samples: about {needed >> 20} MiB would be needed of {_memory() >> 20} MiB")
     with torch.no_grad():
@@ -75,7 +91,7 @@ def check_distances(distances: Any, n: int) -> Tensor:
             raise InvalidInput("distances", "NaN or infinity", "finite numbers")
         if (d < 0).any():
             raise InvalidInput("distances", float(d.min()), "numbers >= 0")
-        allowed = SYMMETRY * max(float(d.max()), 1e-30)
+        allowed = SYMMETRY_TOLERANCE * max(float(d.max()), 1e-30)
         if float(d.diagonal(dim1=-2, dim2=-1).max()) > allowed:
             raise InvalidInput("distances", float(d.diagonal(dim1=-2, dim2=-1).max()), "zeros on the diagonal")
         if float((d - d.mT).abs().max()) > allowed:
@@ -89,6 +105,12 @@ def check_loss(loss: str, positive: str, alpha: float, beta: Any, squared: bool)
     Raises
     ------
     InvalidInput
+
+    Examples
+    --------
+    >>> check_loss("margin", "all", alpha=0.2, beta=None, squared=False)
+    Traceback (most recent call last):
+    sim.errors.InvalidInput: beta: got None; allowed: a number or a tensor, for the margin loss
     """
     choice("loss", loss, LOSSES)
     choice("positive", positive, POSITIVES)
@@ -102,18 +124,35 @@ def check_loss(loss: str, positive: str, alpha: float, beta: Any, squared: bool)
 
 
 def same_label(classes: Any, transition: Any) -> np.ndarray:
-    """s_ij = P(Y_i = Y_j) for i != j, shape (n, n), float64."""
+    """s_ij = P(Y_i = Y_j) for i != j, shape (n, n), float64; the diagonal has no meaning. Arguments: `expected_loss`.
+
+    Examples
+    --------
+    >>> same_label([0, 0, 1], [[0.9, 0.1], [0.1, 0.9]])[0].round(2).tolist()
+    [0.82, 0.82, 0.18]
+    """
     labels, matrix = check_labels(classes, transition)
-    p = matrix[labels]
+    p = matrix[labels]  # (n, t)
     same: np.ndarray = p @ p.T
     return same
 
 
 def triplet_weights(classes: Any, transition: Any) -> np.ndarray:
-    """w_ijk = P(Y_i = Y_j, Y_k != Y_i), shape (n, n, n), float64; 0 where indices coincide. For small n: n^3 numbers."""
+    """w_ijk = P(Y_i = Y_j, Y_k != Y_i), shape (n, n, n), float64; 0 where indices coincide. For small n: n^3 numbers.
+
+    Arguments: `expected_loss`.
+
+    Examples
+    --------
+    The positive of the anchor's class and the negative of the other; and the other way round, which takes wrong labels.
+
+    >>> weights = triplet_weights([0, 0, 1], [[0.9, 0.1], [0.1, 0.9]])
+    >>> round(float(weights[0, 1, 2]), 3), round(float(weights[0, 2, 1]), 3)
+    (0.73, 0.09)
+    """
     labels, matrix = check_labels(classes, transition)
-    p = matrix[labels]
-    weights: np.ndarray = np.einsum("iy,jy,ky->ijk", p, p, 1 - p)
+    p = matrix[labels]  # (n, t)
+    weights: np.ndarray = np.einsum("iy,jy,ky->ijk", p, p, 1 - p)  # (n, n, n)
     n = np.arange(len(labels))
     weights[n, n, :] = 0
     weights[n, :, n] = 0
@@ -183,14 +222,15 @@ def expected_loss(
     """
     check_loss(loss, positive, alpha, beta, squared)
     labels, matrix = check_labels(classes, transition)
-    d = check_distances(distances, len(labels))
+    d = check_distances(distances, len(labels))  # (..., n, n)
     n, leading = len(labels), d.shape[:-2]
-    p = torch.from_numpy(matrix[labels]).to(d)
+    p = torch.from_numpy(matrix[labels]).to(d)  # (n, t)
     if loss == "triplet":
+        # (batch n, n) and (batch n,): a row for each anchor of each embedding
         weights, constant = _triplet(d.detach().reshape(-1, n), p, alpha, positive)
         return (weights.view(d.shape) * d).sum((-2, -1)) + constant.view(*leading, n).sum(-1)
     off_diagonal = ~torch.eye(n, dtype=torch.bool, device=d.device)
-    same = p @ p.T
+    same = p @ p.T  # (n, n)
     if positive == "all":
         use = (same * off_diagonal).expand_as(d)
     else:
@@ -198,7 +238,7 @@ def expected_loss(
     unlike = (1 - same) * off_diagonal
     if loss == "margin":
         boundary = torch.as_tensor(beta, dtype=d.dtype, device=d.device)
-        boundary = boundary.expand(leading)[..., None, None]
+        boundary = boundary.expand(leading)[..., None, None]  # (..., 1, 1)
         pull, push = (d - boundary + alpha).clamp_min(0), (boundary + alpha - d).clamp_min(0)
     else:
         pull, push = d, (alpha - d).clamp_min(0)
@@ -208,8 +248,8 @@ def expected_loss(
 
 
 def _blocks(d: Tensor) -> list[slice]:
-    """Slices of the rows of (rows, n) distances of at most `CHUNK` entries."""
-    step = max(1, CHUNK // d.shape[1])
+    """Slices of the rows of (rows, n) distances of at most `CHUNK_ENTRIES` entries."""
+    step = max(1, CHUNK_ENTRIES // d.shape[1])
     return [slice(start, min(start + step, len(d))) for start in range(0, len(d), step)]
 
 
@@ -217,7 +257,7 @@ def _sorted_rows(d: Tensor, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
     """A block's distances in increasing order, the anchor itself last at infinity: (values, order, anchors)."""
     n = d.shape[1]
     anchors = torch.arange(rows.start, rows.stop, device=d.device) % n
-    block = d[rows].clone()
+    block = d[rows].clone()  # (b, n)
     block[torch.arange(len(block), device=d.device), anchors] = torch.inf
     values, order = block.sort(dim=-1, stable=True)
     return values, order, anchors
@@ -228,10 +268,10 @@ def _prefix(values: Tensor) -> Tensor:
     return torch.nn.functional.pad(values.cumsum(-1), (1, 0))
 
 
-def _easiest(a: Tensor) -> Tensor:
+def _easiest(has_label: Tensor) -> Tensor:
     """P(the r-th nearest is the nearest with the anchor's label), from P(it has that label) in order of distance."""
-    none_before = torch.cat([torch.ones_like(a[..., :1]), (1 - a[..., :-1]).cumprod(-1)], -1)
-    return a * none_before
+    none_before = torch.cat([torch.ones_like(has_label[..., :1]), (1 - has_label[..., :-1]).cumprod(-1)], -1)
+    return has_label * none_before
 
 
 def _triplet(d: Tensor, p: Tensor, alpha: float, positive: str) -> tuple[Tensor, Tensor]:
@@ -240,37 +280,38 @@ def _triplet(d: Tensor, p: Tensor, alpha: float, positive: str) -> tuple[Tensor,
     weights, constant = torch.empty_like(d), d.new_empty(len(d))
     before = torch.arange(n, device=d.device)
     for rows in _blocks(d):
-        values, order, anchors = _sorted_rows(d, rows)
+        values, order, anchors = _sorted_rows(d, rows)  # (b, n), (b, n), (b,): b rows at once
         reach = values + alpha
         # Both look-ups compare the same rounded numbers, so they agree on which triplets are active.
-        within = torch.searchsorted(values, reach)
-        beyond = torch.searchsorted(reach, values, right=True)
+        # With the r-th as positive the negatives before ``within`` are active; with it as negative, the positives from ``beyond``.
+        within = torch.searchsorted(values, reach)  # (b, n)
+        beyond = torch.searchsorted(reach, values, right=True)  # (b, n)
         # The anchor stands last, at infinity: it is in no triplet.
         within[:, -1] = beyond[:, -1] = 0
-        block = torch.zeros_like(values)
-        total = torch.zeros_like(constant[rows])
+        block = torch.zeros_like(values)  # (b, n), in the order of distance
+        total = torch.zeros_like(constant[rows])  # (b,)
         for y in range(p.shape[1]):
-            a = p[:, y][order]
-            b = 1 - a
-            a[:, -1] = b[:, -1] = 0
-            weigh = p[anchors, y].unsqueeze(-1)
-            negatives = _prefix(b)
+            has_label = p[:, y][order]  # (b, n)
+            lacks_label = 1 - has_label
+            has_label[:, -1] = lacks_label[:, -1] = 0
+            anchor_has_label = p[anchors, y].unsqueeze(-1)  # (b, 1)
+            negatives = _prefix(lacks_label)  # (b, n + 1)
             if positive == "all":
-                positives = _prefix(a)
+                positives = _prefix(has_label)
                 # j and k are distinct: take each sample's own weight out of its sum over the others.
-                of_positive = a * (negatives.gather(-1, within) - b)
-                of_negative = b * (positives[:, -1:] - positives.gather(-1, beyond) - a)
+                of_positive = has_label * (negatives.gather(-1, within) - lacks_label)
+                of_negative = lacks_label * (positives[:, -1:] - positives.gather(-1, beyond) - has_label)
             else:
-                nearest = _easiest(a)
+                nearest = _easiest(has_label)
                 positives = _prefix(nearest)
-                # Samples before the nearest same-label one are negatives already; those after it with probability b.
+                # Samples before the nearest same-label one are negatives already; those after it if they lack the label.
                 of_positive = nearest * (before + (negatives.gather(-1, within) - negatives[:, 1:]))
-                of_negative = (positives[:, -1:] - positives[:, 1:]) + b * (
+                of_negative = (positives[:, -1:] - positives[:, 1:]) + lacks_label * (
                     positives[:, :-1] - positives.gather(-1, beyond)
                 )
             of_positive[:, -1] = of_negative[:, -1] = 0
-            block += weigh * (of_positive - of_negative)
-            total += alpha * (weigh * of_positive).sum(-1)
+            block += anchor_has_label * (of_positive - of_negative)
+            total += alpha * (anchor_has_label * of_positive).sum(-1)
         weights[rows] = torch.empty_like(block).scatter_(-1, order, block)
         constant[rows] = total
     return weights, constant
@@ -283,9 +324,9 @@ def _easy_probabilities(d: Tensor, p: Tensor) -> Tensor:
         _, order, anchors = _sorted_rows(d, rows)
         block = torch.zeros_like(d[rows])
         for y in range(p.shape[1]):
-            a = p[:, y][order]
-            a[:, -1] = 0
-            block += p[anchors, y].unsqueeze(-1) * _easiest(a)
+            has_label = p[:, y][order]  # (b, n)
+            has_label[:, -1] = 0
+            block += p[anchors, y].unsqueeze(-1) * _easiest(has_label)
         use[rows] = torch.empty_like(block).scatter_(-1, order, block)
     return use
 
@@ -318,7 +359,7 @@ def lower_bound(classes: Any, transition: Any, *, loss: str = "triplet", alpha: 
     labels, matrix = check_labels(classes, transition)
     t = len(matrix)
     sizes = np.bincount(labels, minlength=t).astype(np.float64)
-    same = matrix @ matrix.T
+    same = matrix @ matrix.T  # (t, t)
     if loss == "margin":
         pairs = np.outer(sizes, sizes) - np.diag(sizes)
         return float(2 * alpha * (pairs * np.minimum(same, 1 - same)).sum())
@@ -326,8 +367,8 @@ def lower_bound(classes: Any, transition: Any, *, loss: str = "triplet", alpha: 
     for c in range(t):
         others = sizes.copy()
         others[c] -= 1
-        w = same[c][:, None] - (matrix[c] * matrix) @ matrix.T  # w[j, k] for an anchor of class c
-        least = np.minimum(w, w.T)
+        weights = same[c][:, None] - (matrix[c] * matrix) @ matrix.T  # (t, t): w_cjk for an anchor of class c
+        least = np.minimum(weights, weights.T)
         pairs = np.outer(others, others)
         np.fill_diagonal(pairs, others * (others - 1))
         total += sizes[c] * (pairs * least).sum() / 2

@@ -44,6 +44,12 @@ class Minima:
         Learnt (or given) boundaries; NaN for losses without one.
     bound : float or None
         The lower bound that was aimed at.
+
+    Examples
+    --------
+    >>> found = Minima(torch.tensor([[[0.0], [3.0]]]), torch.tensor([1.1]), torch.tensor([np.nan]), bound=1.0)
+    >>> round(found.best, 3), round(found.gap, 3), found.distances().tolist()
+    (1.1, 0.1, [[0.0, 3.0], [3.0, 0.0]])
     """
 
     embeddings: Tensor
@@ -64,7 +70,7 @@ class Minima:
         return (self.best - self.bound) / max(abs(self.bound), 1e-300)
 
     def distances(self, k: int = 0) -> np.ndarray:
-        """Distances (n, n) of the k-th best embedding."""
+        """Distances (n, n) of the k-th best embedding; 0 is the best."""
         matrix: np.ndarray = distances.pairwise(self.embeddings[k]).numpy()
         return matrix
 
@@ -141,6 +147,11 @@ class Search:
         Adam's first learning rate, in units of alpha.
     spread : float or None
         Scale of the random starts; None: half of them at alpha, the others at four times that.
+
+    Examples
+    --------
+    >>> Search(steps=300, polish=0)
+    Search(steps=300, polish=0, rate=0.05, spread=None)
     """
 
     steps: int = 1500
@@ -159,7 +170,7 @@ class _Adam:
         """What step number ``step``, from 1, takes away."""
         size = gradient.square()
         if gradient.dim() > 1:
-            size = size.mean((1, 2), True).expand_as(gradient)
+            size = size.mean((1, 2), True).expand_as(gradient)  # (R, n, m) -> (R, 1, 1) -> (R, n, m)
         first, second = self.first.lerp_(gradient, 0.1), self.second.lerp_(size, 0.01)
         return rate * first / (1 - 0.9**step) / ((second / (1 - 0.99**step)).sqrt() + 1e-12)
 
@@ -182,7 +193,7 @@ class _Descent:
         objective = self.objective
         of_points, of_beta = _Adam(points), _Adam(beta)
         for step in range(1, search.steps + 1):
-            value, g, g_beta = objective.evaluate(points, beta)
+            value, g, g_beta = objective.evaluate(points, beta)  # (R,), (R, n, m), (R,)
             self.keep(value, points, beta)
             scale = search.rate * objective.alpha * 0.5 * (1 + math.cos(math.pi * step / search.steps))
             points = objective.project(points - of_points.move(g, step, scale))
@@ -194,7 +205,7 @@ class _Descent:
         reach = 0.1 * self.values.abs() + 1e-12
         reference, waited = self.values.clone(), torch.zeros_like(self.values)
         for _ in range(steps):
-            value, g, g_beta = self.objective.evaluate(points, beta)
+            value, g, g_beta = self.objective.evaluate(points, beta)  # (R,), (R, n, m), (R,)
             self.keep(value, points, beta)
             progressed = self.values < reference - 0.5 * reach
             waited = torch.where(progressed, 0.0, waited + 1)
@@ -202,9 +213,10 @@ class _Descent:
             stuck = waited > STEPS_WITHOUT_PROGRESS
             reach, waited = torch.where(stuck, reach / 2, reach), torch.where(stuck, 0.0, waited)
             points[stuck], beta[stuck], reference[stuck] = self.points[stuck], self.beta[stuck], self.values[stuck]
+            # The value that each descent aims at, (R,).
             target = self.values - reach if self.bound is None else (self.values - reach).clamp_min(self.bound)
             size = g.square().sum((1, 2)) + g_beta.square()
-            length = torch.where(size > 0, (value - target).clamp_min(0) / size.clamp_min(1e-300), 0.0)
+            length = torch.where(size > 0, (value - target).clamp_min(0) / size.clamp_min(1e-300), 0.0)  # (R,)
             points = self.objective.project(points - length.view(-1, 1, 1) * g)
             beta = beta - length * g_beta
 
@@ -312,11 +324,11 @@ def _starts(
 ) -> Tensor:
     """Random starts, in turn: unstructured; each class around a centre of its own; each class nearly on one point."""
     rng = stream(seed, "minimise")
-    x = rng.normal(size=(restarts, len(labels), dim))
-    centres = rng.normal(size=(restarts, t, dim))
+    points = rng.normal(size=(restarts, len(labels), dim))  # (R, n, m)
+    centres = rng.normal(size=(restarts, t, dim))  # (R, t, m)
     scales = np.array([spread, spread] if spread is not None else [alpha, 4 * alpha])
-    x *= scales[np.arange(restarts) // 3 % 2][:, None, None]
+    points *= scales[np.arange(restarts) // 3 % 2][:, None, None]
     for turn, tightness in ((1, 0.3), (2, 1e-4)):
         rows = np.arange(restarts) % 3 == turn
-        x[rows] = tightness * x[rows] + 2 * alpha * centres[rows][:, labels]
-    return torch.from_numpy(x)
+        points[rows] = tightness * points[rows] + 2 * alpha * centres[rows][:, labels]
+    return torch.from_numpy(points)

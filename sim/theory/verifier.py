@@ -33,19 +33,36 @@ class Refused(Exception):
 
 
 def demand(condition: bool, reason: str) -> None:
-    """Refuse with ``reason`` unless ``condition``."""
+    """Refuse with ``reason`` unless ``condition``.
+
+    Raises
+    ------
+    Refused
+    """
     if not condition:
         raise Refused(reason)
 
 
 def rational(text: object) -> Fraction:
-    """A number written "num/den" or "num"."""
+    """A number written "num/den" or "num"; any other text, and 0.9, is refused.
+
+    Examples
+    --------
+    >>> rational("9/10")
+    Fraction(9, 10)
+    """
     demand(isinstance(text, str) and RATIONAL.fullmatch(text) is not None, f"not a rational: {text!r:.40}")
     return Fraction(str(text))
 
 
 def prod(factors: Iterable[Fraction]) -> Fraction:
-    """Product, 1 of none."""
+    """Product, 1 of none.
+
+    Examples
+    --------
+    >>> prod([Fraction(1, 2), Fraction(1, 3)]), prod([])
+    (Fraction(1, 6), Fraction(1, 1))
+    """
     product = Fraction(1)
     for factor in factors:
         product *= factor
@@ -53,59 +70,81 @@ def prod(factors: Iterable[Fraction]) -> Fraction:
 
 
 class Setting:
-    """Classes, transition matrix and margin of a certificate, with the expected losses they define."""
+    """Classes, transition matrix and margin of a certificate, with the expected losses they define.
+
+    Parameters
+    ----------
+    data : dict
+        A certificate; ``classes``, ``transition``, ``alpha`` and ``claim`` are read.
+
+    Examples
+    --------
+    Three samples at 0, 1 and 3 on a line; clean labels leave the triplets (0, 1, 2) and (1, 0, 2).
+
+    >>> clean = {"claim": "C3", "classes": [0, 0, 1], "transition": [["1", "0"], ["0", "1"]], "alpha": "3/2"}
+    >>> Setting(clean).value([[Fraction(abs(x - y)) for y in (0, 1, 3)] for x in (0, 1, 3)], None)
+    Fraction(1, 2)
+    """
 
     def __init__(self, data: dict[str, Any]) -> None:
-        self.T = [[rational(x) for x in row] for row in data["transition"]]
-        self.t = len(self.T)
-        for row in self.T:
+        self.transition = [[rational(x) for x in row] for row in data["transition"]]
+        self.t = len(self.transition)
+        for row in self.transition:
             demand(len(row) == self.t and min(row) >= 0 and sum(row) == 1, "transition is not row-stochastic")
         self.classes: list[int] = data["classes"]
         demand(all(type(c) is int for c in self.classes), "a class is not an integer")
         demand(set(self.classes) == set(range(self.t)), "classes are not 0 ... t-1")
         self.n = len(self.classes)
         self.sizes = [self.classes.count(c) for c in range(self.t)]
-        self.a = rational(data["alpha"])
-        demand(self.a > 0, "alpha is not positive")
+        self.alpha = rational(data["alpha"])
+        demand(self.alpha > 0, "alpha is not positive")
         self.loss = {"C3": "triplet", "C4": "margin", "C7": "triplet", "C8": "margin"}[data["claim"]]
         self.easy = data["claim"] in ("C7", "C8")
 
-    def w(self, i: int, j: int, k: int) -> Fraction:
+    def triplet_weight(self, i: int, j: int, k: int) -> Fraction:
         """P(Y_i = Y_j, Y_k != Y_i) for samples of classes i, j, k."""
-        return sum((p * q * (1 - r) for p, q, r in zip(self.T[i], self.T[j], self.T[k], strict=True)), Fraction(0))
+        return sum(
+            (
+                p * q * (1 - r)
+                for p, q, r in zip(self.transition[i], self.transition[j], self.transition[k], strict=True)
+            ),
+            Fraction(0),
+        )
 
-    def s(self, i: int, j: int) -> Fraction:
+    def same_label(self, i: int, j: int) -> Fraction:
         """P(Y_i = Y_j) for samples of classes i, j."""
-        return sum((p * q for p, q in zip(self.T[i], self.T[j], strict=True)), Fraction(0))
+        return sum((p * q for p, q in zip(self.transition[i], self.transition[j], strict=True)), Fraction(0))
 
     def nearest(self, row: Row, y: int) -> list[tuple[Fraction, Fraction]]:
         """Distribution of the distance of the nearest sample labelled y: (distance, probability)."""
         found = []
         nobody_nearer = Fraction(1)
         for d in sorted({d for d, _ in row}):
-            nobody = prod((1 - self.T[c][y] for e, c in row if e <= d))
+            nobody = prod((1 - self.transition[c][y] for e, c in row if e <= d))
             found.append((d, nobody_nearer - nobody))
             nobody_nearer = nobody
         return found
 
     def anchor(self, own: int, row: Row, b: Fraction | None) -> Fraction:
         """Expected loss of an anchor of class ``own`` that sees the others at ``row`` = [(distance, class)]."""
-        a, total, zero = self.a, Fraction(0), Fraction(0)
+        a, total, zero = self.alpha, Fraction(0), Fraction(0)
         for k, (e, c) in enumerate(row):
             rest = row[:k] + row[k + 1 :]
             if b is not None:
-                total += (1 - self.s(own, c)) * max(b + a - e, zero)
+                total += (1 - self.same_label(own, c)) * max(b + a - e, zero)
                 if not self.easy:
-                    total += self.s(own, c) * max(e - b + a, zero)
+                    total += self.same_label(own, c) * max(e - b + a, zero)
             elif self.easy:
                 for y in range(self.t):
                     cost = sum((q * max(d - e + a, zero) for d, q in self.nearest(rest, y)), zero)
-                    total += self.T[own][y] * (1 - self.T[c][y]) * cost
+                    total += self.transition[own][y] * (1 - self.transition[c][y]) * cost
             else:
-                total += sum((self.w(own, j, c) * max(d - e + a, zero) for d, j in rest), zero)
+                total += sum((self.triplet_weight(own, j, c) * max(d - e + a, zero) for d, j in rest), zero)
         if b is not None and self.easy:
             for y in range(self.t):
-                total += self.T[own][y] * sum((q * max(d - b + a, zero) for d, q in self.nearest(row, y)), zero)
+                total += self.transition[own][y] * sum(
+                    (q * max(d - b + a, zero) for d, q in self.nearest(row, y)), zero
+                )
         return total
 
     def value(self, distances: list[list[Fraction]], b: Fraction | None) -> Fraction:
@@ -119,8 +158,8 @@ class Setting:
     def vertices(self) -> dict[Fraction | None, list[Fraction]]:
         """For every b that may be best for a collapsed embedding, the distances of centres that may be."""
         if self.loss == "triplet":
-            return {None: [self.a * k for k in range(self.t * (self.t - 1) // 2 + 1)]}
-        return {-self.a: [Fraction(0)], self.a: [Fraction(0), 2 * self.a]}
+            return {None: [self.alpha * k for k in range(self.t * (self.t - 1) // 2 + 1)]}
+        return {-self.alpha: [Fraction(0)], self.alpha: [Fraction(0), 2 * self.alpha]}
 
     def bound_all(self) -> Fraction:
         """Lower bound over all embeddings, and all b."""
@@ -128,10 +167,16 @@ class Setting:
         c = self.classes
         if self.loss == "triplet":
             triples = ((i, j, k) for i, j in pairs for k in range(j + 1, self.n) if k != i)
-            least = (min(self.w(c[i], c[j], c[k]), self.w(c[i], c[k], c[j])) for i, j, k in triples)
-            return 2 * self.a * sum(least, Fraction(0))
+            least = (
+                min(self.triplet_weight(c[i], c[j], c[k]), self.triplet_weight(c[i], c[k], c[j])) for i, j, k in triples
+            )
+            return 2 * self.alpha * sum(least, Fraction(0))
         if not self.easy:
-            return 2 * self.a * sum((min(s, 1 - s) for s in (self.s(c[i], c[j]) for i, j in pairs)), Fraction(0))
+            return (
+                2
+                * self.alpha
+                * sum((min(s, 1 - s) for s in (self.same_label(c[i], c[j]) for i, j in pairs)), Fraction(0))
+            )
         return sum((size * self.best_near_set(own) for own, size in enumerate(self.sizes)), Fraction(0))
 
     def best_near_set(self, own: int) -> Fraction:
@@ -140,15 +185,15 @@ class Setting:
 
         def none_of(counts: tuple[int, ...] | list[int]) -> Fraction:
             """P(no one among so many of each class has the anchor's label)."""
-            nobody = [prod((1 - self.T[c][y]) ** u for c, u in enumerate(counts)) for y in range(self.t)]
-            return sum((p * q for p, q in zip(self.T[own], nobody, strict=True)), Fraction(0))
+            nobody = [prod((1 - self.transition[c][y]) ** u for c, u in enumerate(counts)) for y in range(self.t)]
+            return sum((p * q for p, q in zip(self.transition[own], nobody, strict=True)), Fraction(0))
 
         def cost(near: tuple[int, ...]) -> Fraction:
-            mislabelled = sum((u * (1 - self.s(own, c)) for c, u in enumerate(near)), Fraction(0))
+            mislabelled = sum((u * (1 - self.same_label(own, c)) for c, u in enumerate(near)), Fraction(0))
             return mislabelled + none_of(near) - none_of(others)
 
         least = min(cost(near) for near in itertools.product(*(range(u + 1) for u in others)))
-        return 2 * self.a * least
+        return 2 * self.alpha * least
 
     def bound_one_class(self) -> Fraction:
         """Lower bound over embeddings that collapse at least one class (triplet, easy positives)."""
@@ -156,18 +201,24 @@ class Setting:
         for own, size in enumerate(self.sizes):
             total = Fraction(0)
             for y in range(self.t):
-                others = [self.T[c][y] for c in self.classes]
-                others.remove(self.T[own][y])
+                others = [self.transition[c][y] for c in self.classes]
+                others.remove(self.transition[own][y])
                 if size > 1:
-                    others.remove(self.T[own][y])
+                    others.remove(self.transition[own][y])
                 somebody = 1 - prod(1 - p for p in others)
-                total += self.T[own][y] * (1 - self.T[own][y]) * somebody
-            bounds.append(self.a * size * (size - 1) * total)
+                total += self.transition[own][y] * (1 - self.transition[own][y]) * somebody
+            bounds.append(self.alpha * size * (size - 1) * total)
         return min(bounds)
 
 
 def dimension(distances: list[list[Fraction]]) -> int:
-    """Rank of the Gram matrix about the centroid; refuses distances that no points have."""
+    """Rank of the Gram matrix about the centroid; refuses distances that no points have.
+
+    Examples
+    --------
+    >>> dimension([[Fraction(x) for x in row] for row in ([0, 3, 4], [3, 0, 5], [4, 5, 0])])
+    2
+    """
     n = len(distances)
     squares = [[d * d for d in row] for row in distances]
     means = [sum(row, Fraction(0)) / n for row in squares]
@@ -290,6 +341,25 @@ def verify(certificate: str | Path | dict[str, Any]) -> list[str]:
     -------
     list of str
         Why it is refused; empty when it is accepted.
+
+    Examples
+    --------
+    Two samples of two classes with clean labels, each class on a point, a apart: C3's bound, 0, is attained.
+
+    >>> apart = [["0", "0", "1", "1"], ["0", "0", "1", "1"], ["1", "1", "0", "0"], ["1", "1", "0", "0"]]
+    >>> certificate = {
+    ...     "claim": "C3",
+    ...     "verdict": "holds",
+    ...     "classes": [0, 0, 1, 1],
+    ...     "transition": [["1", "0"], ["0", "1"]],
+    ...     "alpha": "1",
+    ...     "collapsed": {"distances": apart, "dimension": 1, "value": "0", "beta": None},
+    ...     "global_bound": "0",
+    ... }
+    >>> verify(certificate)
+    []
+    >>> verify({**certificate, "global_bound": "1"})
+    ['global_bound: it is 0.0, not 1']
     """
     try:
         data = (
@@ -306,7 +376,7 @@ def verify(certificate: str | Path | dict[str, Any]) -> list[str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Command line."""
+    """Command line: prints a line for each file; 0 if all are accepted, 1 if one is refused, 2 without files."""
     if not arguments:
         print("usage: python -m sim.theory.verifier FILE...", file=sys.stderr)
         return 2

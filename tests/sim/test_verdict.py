@@ -72,6 +72,14 @@ def test_pairs_with_a_nan_are_left_out_of_the_test() -> None:
     assert (found.p, found.difference) == (pytest.approx(whole.p), whole.difference)
 
 
+def test_pairs_without_a_difference_are_left_out_of_the_test() -> None:
+    """Two runs of one seed that both diverged to infinity say nothing about which is greater."""
+    a, b = [np.inf, 0.5, 0.6, 0.7], [np.inf, 0.1, 0.3, 0.2]
+    (whole,) = decide([("a is greater", "x", a[1:], b[1:])])
+    (found,) = decide([("a is greater", "x", a, b)])
+    assert found == whole and found.verdict == "holds"
+
+
 def test_several_verdicts_are_one() -> None:
     assert together(["holds"]) == "holds"
     assert together(["inconclusive", "fails", "holds"]) == "fails"

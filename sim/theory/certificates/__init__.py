@@ -141,16 +141,23 @@ class Certificate:
     global_bound: Fraction | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON types; rationals are strings ``"num/den"`` or ``"num"``."""
+        """As JSON types; rationals are strings ``"num/den"`` or ``"num"``.
+
+        Examples
+        --------
+        >>> certify_c3("9/10", 2, "1/2").to_dict()["transition"]
+        [['9/10', '1/10'], ['1/10', '9/10']]
+        """
         plain: dict[str, Any] = _plain(self)
         return plain
 
     def save(self, path: str | Path) -> None:
-        """Write as JSON."""
+        """Write as JSON, for `sim.theory.verifier`."""
         write_text(path, json.dumps(self.to_dict(), indent=1) + "\n")
 
 
 def _plain(x: Any) -> Any:
+    """Rationals as text, tuples as lists, data classes as dictionaries."""
     if isinstance(x, Fraction):
         return str(x)
     if isinstance(x, tuple):
@@ -161,7 +168,7 @@ def _plain(x: Any) -> Any:
 
 
 def _rational(field: str, value: Rational, allowed: str, ok: Callable[[Fraction], bool]) -> Fraction:
-    # A float is refused: 0.9 is not 9/10.
+    """``value`` as a fraction, if ``ok`` accepts it. A float is refused: 0.9 is not 9/10."""
     if isinstance(value, (Fraction, int, str)) and not isinstance(value, bool):
         try:
             number = Fraction(value)
@@ -174,6 +181,7 @@ def _rational(field: str, value: Rational, allowed: str, ok: Callable[[Fraction]
 
 
 def _setting(p: Rational, per_class: int, alpha: Rational, t: int) -> tuple[tuple[int, ...], Matrix, Fraction]:
+    """Classes, transition matrix of symmetric noise and margin, checked."""
     if not isinstance(t, int) or t < 2:
         raise InvalidInput("t", t, "an integer >= 2")
     if not isinstance(per_class, int) or per_class < 2:
@@ -237,6 +245,7 @@ def certify_c4(p: Rational, per_class: int, alpha: Rational, t: int = 2) -> Cert
 def _attained(
     claim: str, classes: tuple[int, ...], transition: Matrix, a: Fraction, collapsed: Embedding, bound: Fraction
 ) -> Certificate:
+    """The certificate, if the embedding has no more than the bound."""
     if collapsed.value != bound:
         raise NotFound(f"{claim}: the collapsed embedding has {collapsed.value}, the bound is {bound}")
     return Certificate(claim, "holds", classes, transition, a, collapsed, global_bound=bound)

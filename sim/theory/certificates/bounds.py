@@ -37,6 +37,14 @@ def pair_bound(classes: Sequence[int], transition: Matrix, *, loss: Loss, alpha:
     """C3's and C4's lower bound on the expected loss with all positives, exact.
 
     2a sum_i sum_{j<k} min(w_ijk, w_ikj) for the triplet, 2a sum_{i != j} min(s_ij, 1 - s_ij) for the margin loss.
+
+    Examples
+    --------
+    Two classes of four, p = 9/10, a = 1/2: `sim.theory.lower_bound`, exactly.
+
+    >>> noisy = ((Fraction("9/10"), Fraction("1/10")), (Fraction("1/10"), Fraction("9/10")))
+    >>> pair_bound([0, 0, 0, 0, 1, 1, 1, 1], noisy, loss="triplet", alpha=Fraction("1/2"))
+    Fraction(378, 25)
     """
     n = len(classes)
     rows = [transition[c] for c in classes]
@@ -55,18 +63,34 @@ def pair_bound(classes: Sequence[int], transition: Matrix, *, loss: Loss, alpha:
 
 
 def class_sizes(classes: Sequence[int], t: int) -> list[int]:
+    """Samples of each of the t classes."""
     return [sum(c == a for c in classes) for a in range(t)]
 
 
 def lattices(t: int, *, loss: Loss, alpha: Fraction) -> list[tuple[Fraction | None, tuple[Fraction, ...]]]:
-    """Every b with the centre distances among which, at this b, the best collapsed embedding is (module text)."""
+    """Every b with the centre distances among which, at this b, the best collapsed embedding is (text of the package).
+
+    Examples
+    --------
+    >>> lattices(2, loss="triplet", alpha=Fraction(1, 2))
+    [(None, (Fraction(0, 1), Fraction(1, 2)))]
+    """
     if loss == "triplet":
         return [(None, tuple(alpha * k for k in range(t * (t - 1) // 2 + 1)))]
     return [(-alpha, (ZERO,)), (alpha, (ZERO, 2 * alpha))]
 
 
 def breakpoints(classes: Sequence[int], transition: Matrix, *, loss: Loss, alpha: Fraction) -> tuple[Breakpoint, ...]:
-    """An anchor's loss with easy positives, for every class of anchor and every choice of distances in `lattices`."""
+    """An anchor's loss with easy positives, for every class of anchor and every choice of distances in `lattices`.
+
+    Examples
+    --------
+    Two classes of two, clean labels, a = 1: an anchor pays a for each of the others on its own point.
+
+    >>> clean = ((Fraction(1), Fraction(0)), (Fraction(0), Fraction(1)))
+    >>> [(p.anchor, int(sum(p.centres)), int(p.value)) for p in breakpoints([0, 0, 1, 1], clean, loss="triplet", alpha=Fraction(1))]
+    [(0, 0, 2), (0, 1, 0), (1, 0, 2), (1, 1, 0)]
+    """
     t = len(transition)
     sizes = class_sizes(classes, t)
     found = []
@@ -90,6 +114,15 @@ def best_collapsed(
         No collapsed embedding, in any dimension and with any b, has a smaller loss.
     minimisers : list of ((t, t) centre distances, b)
         Where on the lattice the bound is attained. Not every one need be realisable.
+
+    Examples
+    --------
+    Clean labels: centres a apart cost nothing.
+
+    >>> clean = ((Fraction(1), Fraction(0)), (Fraction(0), Fraction(1)))
+    >>> bound, minimisers = best_collapsed([0, 0, 1, 1], breakpoints([0, 0, 1, 1], clean, loss="triplet", alpha=Fraction(1)))
+    >>> int(bound), [[[int(d) for d in row] for row in centres] for centres, _ in minimisers]
+    (0, [[[0, 1], [1, 0]]])
     """
     t = max(classes) + 1
     sizes = class_sizes(classes, t)
@@ -114,6 +147,12 @@ def one_class_lower_bound(classes: Sequence[int], transition: Matrix, alpha: Fra
     """Lower bound of the EPS triplet loss over embeddings in which at least one class is collapsed.
 
     min over classes A of a sum_{i != k in A} P(Y_k != Y_i, some j has Y_j = Y_i): such a pair is at distance 0.
+
+    Examples
+    --------
+    >>> noisy = ((Fraction("9/10"), Fraction("1/10")), (Fraction("1/10"), Fraction("9/10")))
+    >>> one_class_lower_bound([0, 0, 1, 1], noisy, alpha=Fraction("1/2"))
+    Fraction(531, 5000)
     """
     sizes = class_sizes(classes, len(transition))
     bounds = []
@@ -130,11 +169,24 @@ def one_class_lower_bound(classes: Sequence[int], transition: Matrix, alpha: Fra
 
 
 def margin_easy_global_bound(classes: Sequence[int], transition: Matrix, alpha: Fraction) -> Fraction:
-    """Lower bound of the EPS margin loss over all embeddings and all b (module text, C8).
+    """Lower bound of the EPS margin loss over all embeddings and all b (text of the package, C8).
 
     A sample k with s_ik <= 1/2 never pays, whatever S holds. Among the others a second one must never pay,
     1 - s_ik >= sum_y P_iy P_ky (1 - P_jy); for symmetric noise they are of the own class and the difference is
     sum_y P_y (1 - P_y)^2 >= 0. Then min_S is over |S| <= 1. Another matrix is refused.
+
+    Raises
+    ------
+    InvalidInput
+        For a transition under which a second near sample may pay.
+
+    Examples
+    --------
+    Clean labels: nothing need be paid.
+
+    >>> clean = ((Fraction(1), Fraction(0)), (Fraction(0), Fraction(1)))
+    >>> margin_easy_global_bound([0, 0, 1, 1], clean, alpha=Fraction(1))
+    Fraction(0, 1)
     """
     t = len(transition)
     sizes = class_sizes(classes, t)

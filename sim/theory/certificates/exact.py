@@ -66,6 +66,18 @@ def exact_loss(
     -------
     Fraction
         Sum over distinct indices; O(t n^3) operations for the triplet loss.
+
+    Examples
+    --------
+    Three samples at 0, 1 and 3 on a line; clean labels leave the triplets (0, 1, 2) and (1, 0, 2).
+
+    >>> line = [[Fraction(abs(x - y)) for y in (0, 1, 3)] for x in (0, 1, 3)]
+    >>> clean, noisy = ([[Fraction(p), 1 - Fraction(p)], [1 - Fraction(p), Fraction(p)]] for p in (1, "9/10"))
+    >>> alpha = Fraction("3/2")
+    >>> exact_loss(line, [0, 0, 1], clean, loss="triplet", positive="all", alpha=alpha)
+    Fraction(1, 2)
+    >>> exact_loss(line, [0, 0, 1], noisy, loss="triplet", positive="easy", alpha=alpha)
+    Fraction(47, 40)
     """
     total = ZERO
     for i, own in enumerate(classes):
@@ -84,7 +96,10 @@ def anchor_loss(
     alpha: Fraction,
     beta: Fraction | None,
 ) -> Fraction:
-    """Expected loss of one anchor of class ``own``; ``others`` = (distance, class) of every other sample."""
+    """Expected loss of one anchor of class ``own``; ``others`` = (distance, class) of every other sample.
+
+    The other arguments are those of `exact_loss`.
+    """
     others = sorted(others)
     total = ZERO
     for y, p_anchor in enumerate(transition[own]):
@@ -118,8 +133,9 @@ def gram_rank(distances: Sequence[Sequence[Fraction]]) -> int | None:
     --------
     A triangle needs the plane; lengths that break the triangle inequality exist nowhere.
 
-    >>> f = [[Fraction(x) for x in row] for row in ([0, 3, 4], [3, 0, 5], [4, 5, 0])]
-    >>> gram_rank(f), gram_rank([[Fraction(x) for x in row] for row in ([0, 1, 5], [1, 0, 1], [5, 1, 0])])
+    >>> triangle = [[Fraction(x) for x in row] for row in ([0, 3, 4], [3, 0, 5], [4, 5, 0])]
+    >>> impossible = [[Fraction(x) for x in row] for row in ([0, 1, 5], [1, 0, 1], [5, 1, 0])]
+    >>> gram_rank(triangle), gram_rank(impossible)
     (2, None)
     """
     n = len(distances)
@@ -152,6 +168,7 @@ def embedding_of(
     alpha: Fraction,
     beta: Fraction | None,
 ) -> Embedding:
+    """The embedding with its dimension and its `exact_loss`; the distances must be Euclidean."""
     dimension = gram_rank(distances)
     assert dimension is not None
     value = exact_loss(distances, classes, transition, loss=loss, positive=positive, alpha=alpha, beta=beta)

@@ -15,26 +15,27 @@ from sim.theory.certificates.exact import ZERO, Embedding, Loss, Matrix, embeddi
 def _float_losses(points: np.ndarray, rows: np.ndarray, *, loss: Loss, alpha: float, beta: float | None) -> np.ndarray:
     """EPS loss of K embeddings on a line, points (K, n), label probabilities rows (n, t) -> (K,)."""
     n = points.shape[1]
-    d = np.abs(points[:, :, None] - points[:, None, :])
+    d = np.abs(points[:, :, None] - points[:, None, :])  # (K, n, n)
     d[:, np.arange(n), np.arange(n)] = -1.0
-    order = np.argsort(d, axis=-1, kind="stable")[..., 1:]
+    order = np.argsort(d, axis=-1, kind="stable")[..., 1:]  # (K, n, n - 1): without the anchor
     d = np.take_along_axis(d, order, -1)
-    p = rows[order]
+    p = rows[order]  # (K, n, n - 1, t)
     before = np.cumprod(1 - p, axis=2)
     before = np.concatenate([np.ones_like(before[:, :, :1]), before[:, :, :-1]], axis=2)
-    chosen = p * before * rows[None, :, None, :]
+    chosen = p * before * rows[None, :, None, :]  # (K, n, n - 1, t): this one is the easy positive, under this label
     if loss == "margin":
         assert beta is not None
-        negative = 1 - np.einsum("it,kijt->kij", rows, p)
+        negative = 1 - np.einsum("it,kijt->kij", rows, p)  # (K, n, n - 1)
         terms = chosen.sum(-1) * np.maximum(d - beta + alpha, 0) + negative * np.maximum(beta + alpha - d, 0)
         return np.asarray(terms.sum((1, 2)))
-    hinge = np.maximum(d[..., :, None] - d[..., None, :] + alpha, 0)
-    earlier = np.tril(hinge, -1).sum(-1)
-    later = np.matmul(np.triu(hinge, 1), 1 - p)
+    hinge = np.maximum(d[..., :, None] - d[..., None, :] + alpha, 0)  # (K, n, n - 1, n - 1)
+    earlier = np.tril(hinge, -1).sum(-1)  # (K, n, n - 1)
+    later = np.matmul(np.triu(hinge, 1), 1 - p)  # (K, n, n - 1, t)
     return np.asarray((chosen * (earlier[..., None] + later)).sum((1, 2, 3)))
 
 
 def _balanced(total: int, parts: int) -> list[int]:
+    """Sizes of so many parts, as equal as they can be."""
     return [total // parts + (k < total % parts) for k in range(parts)]
 
 
@@ -73,8 +74,18 @@ def _line(classes: Sequence[int], loss_of: Callable[[np.ndarray], np.ndarray], s
 
 
 def better_on_line(classes: Sequence[int], transition: Matrix, loss: Loss, alpha: Fraction) -> Embedding:
-    """Best embedding found on a line; in units of alpha everything is a whole number."""
-    rows = np.array([[float(x) for x in transition[c]] for c in classes])
+    """Best embedding found on a line; in units of alpha everything is a whole number.
+
+    Examples
+    --------
+    Clean labels and easy positives: zero loss.
+
+    >>> clean = ((Fraction(1), Fraction(0)), (Fraction(0), Fraction(1)))
+    >>> found = better_on_line([0, 0, 1, 1], clean, "triplet", Fraction("1/2"))
+    >>> found.dimension, found.value
+    (1, Fraction(0, 1))
+    """
+    rows = np.array([[float(x) for x in transition[c]] for c in classes])  # (n, t)
     tries: list[tuple[Fraction | None, int]] = [(None, 1)]
     if loss == "margin":
         tries = [(alpha, 2), (3 * alpha, 2)]
@@ -96,6 +107,13 @@ def in_pairs(classes: Sequence[int], transition: Matrix, alpha: Fraction) -> Emb
 
     Two distances, r = b - a within a pair and r + 2a = b + a else. r = 0 suits pairs; a path a - b - c, whose ends are
     r + 2a apart, needs r > 0, large enough for the points to exist (they approach a regular simplex).
+
+    Examples
+    --------
+    >>> noisy = ((Fraction("9/10"), Fraction("1/10")), (Fraction("1/10"), Fraction("9/10")))
+    >>> found = in_pairs([0, 0, 1, 1], noisy, Fraction("1/2"))
+    >>> [[int(d) for d in row] for row in found.distances], found.dimension
+    ([[0, 0, 1, 1], [0, 0, 1, 1], [1, 1, 0, 0], [1, 1, 0, 0]], 1)
     """
     n = len(classes)
     found = []

@@ -106,7 +106,15 @@ class Claim:
 
 
 def report(name: str, outcome: Outcome) -> dict[str, Any]:
-    """A claim's outcome as JSON types."""
+    """A claim's outcome as JSON types.
+
+    Examples
+    --------
+    >>> outcome = CLAIMS["C2"].check(Setting())
+    >>> written = report("C2", outcome)
+    >>> written["verdict"], written["counter_example"]["verdict"], written["counter_example"]["flipped"]
+    ('holds', 'fails', True)
+    """
     counter = outcome.counter_example
     return {
         "id": name,
@@ -127,7 +135,13 @@ def report(name: str, outcome: Outcome) -> dict[str, Any]:
 
 
 def two_classes(per_class: int) -> np.ndarray:
-    """Labels of two classes of equal size."""
+    """Labels of two classes of equal size, shape (2 per_class,).
+
+    Examples
+    --------
+    >>> two_classes(2).tolist()
+    [0, 0, 1, 1]
+    """
     return np.repeat([0, 1], per_class)
 
 
@@ -145,7 +159,13 @@ def agreement(t: int, p: float) -> tuple[float, float]:
 
 
 def minimisers(minima: Minima) -> list[int]:
-    """Restarts that attain the bound, or, where there is none, the best value found."""
+    """Restarts that attain the bound, or, where there is none, the best value found.
+
+    Examples
+    --------
+    >>> minimisers(Minima(torch.zeros(3, 4, 2), torch.tensor([1.0, 1.0, 1.5]), torch.full((3,), np.nan), bound=1.0))
+    [0, 1]
+    """
     target = minima.best if minima.bound is None else minima.bound
     allowed = target + ATTAINED * max(abs(target), 1e-9 if minima.bound != 0 else ATTAINED)
     return [k for k, value in enumerate(minima.values.tolist()) if value <= allowed]
@@ -158,6 +178,15 @@ def collapse_verdict(minima: Minima, classes: np.ndarray, alpha: float) -> tuple
     -------
     (verdict, evidence)
         ``holds``: all are; ``fails``: at least one is not; ``inconclusive``: none was found, or one lies between.
+
+    Examples
+    --------
+    >>> points = torch.tensor([[[0.0], [0.0], [1.0], [1.0]]], dtype=torch.float64)
+    >>> minima = Minima(points, torch.zeros(1), torch.full((1,), np.nan), bound=0.0)
+    >>> collapse_verdict(minima, np.array([0, 0, 1, 1]), alpha=1.0)[0]
+    'holds'
+    >>> collapse_verdict(minima, np.array([0, 1, 0, 1]), alpha=1.0)[0]
+    'fails'
     """
     found = minimisers(minima)
     within, between = [], []
@@ -181,5 +210,11 @@ def collapse_verdict(minima: Minima, classes: np.ndarray, alpha: float) -> tuple
 
 
 def embed(points: Any) -> torch.Tensor:
-    """Distances of points given as a (n, m) array."""
+    """Distances (n, n) of points given as an (n, m) array.
+
+    Examples
+    --------
+    >>> embed([[0, 0], [3, 4]]).tolist()
+    [[0.0, 5.0], [5.0, 0.0]]
+    """
     return distances.pairwise(torch.as_tensor(np.asarray(points, dtype=np.float64)))

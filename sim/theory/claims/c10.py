@@ -121,6 +121,12 @@ def off_the_pole(p: float, temperature: float) -> dict[str, float]:
     """Normalised softmax, two classes, noise 1 - p: an embedding off the poles that attains the bound.
 
     Class vectors are the poles of the sphere in R^3; a class lies on the circle of height (temperature / 2) log(p / q).
+
+    Examples
+    --------
+    >>> bound, loss, within = off_the_pole(0.9, 0.05).values()
+    >>> round(bound, 6), round(loss, 6), round(within, 3)
+    (0.325083, 0.325083, 1.997)
     """
     q = 1 - p
     height = temperature / 2 * math.log(p / q)

@@ -32,7 +32,13 @@ ALPHA = 0.5
 
 
 def meets_condition(transition: Any) -> bool:
-    """The general condition: s_AA > s_AB for all B, and all s_AB with B != A equal."""
+    """The general condition: s_AA > s_AB for all B, and all s_AB with B != A equal.
+
+    Examples
+    --------
+    >>> meets_condition([[0.9, 0.1], [0.3, 0.7]]), meets_condition([[1.0, 0.0], [0.6, 0.4]])
+    (True, False)
+    """
     matrix = noise.asymmetric(transition)
     same = matrix @ matrix.T
     off = same[~np.eye(len(same), dtype=bool)]

@@ -20,7 +20,17 @@ ALPHA = 0.5
 
 
 def condition(points: np.ndarray, classes: np.ndarray) -> bool:
-    """C6's condition, read off the distances."""
+    """C6's condition, read off the distances of points (n, m).
+
+    Examples
+    --------
+    Two classes of two, in turn on a line: each sample's own class is nearer by more than alpha, or not.
+
+    >>> condition(np.array([[0.0], [0.1], [2.0], [2.1]]), np.array([0, 0, 1, 1]))
+    True
+    >>> condition(np.array([[0.0], [0.1], [2.0], [2.1]]), np.array([0, 1, 0, 1]))
+    False
+    """
     d = embed(points).numpy()
     same = (classes[:, None] == classes) & ~np.eye(len(classes), dtype=bool)
     nearest = np.where(same, d, np.inf).min(1)

@@ -32,7 +32,14 @@ SCALES = {"standing apart": 0.1, "a margin apart": 1.0}
 
 
 def subclusters(points: np.ndarray, classes: np.ndarray, scale: float) -> float:
-    """Mean number of sub-clusters of a class: single linkage at ``scale`` (in units of alpha)."""
+    """Mean number of sub-clusters of a class: single linkage at ``scale`` (in units of alpha).
+
+    Examples
+    --------
+    >>> points, classes = np.array([[0.0], [0.01], [3.0], [1.0], [1.2]]), np.array([0, 0, 0, 1, 1])
+    >>> subclusters(points, classes, 0.1), subclusters(points, classes, 1.0)
+    (2.0, 1.5)
+    """
     counts = [
         fcluster(linkage(points[classes == c], "single"), scale * ALPHA, "distance").max() for c in np.unique(classes)
     ]
@@ -44,9 +51,14 @@ def clustered_starts(classes: np.ndarray, restarts: int, seed: int) -> torch.Ten
 
     Sub-clusters are where the minimisers lie: from here lower values are found than from unstructured starts (p = 0.9, twelve a class,
     90 to 96 restarts: 7.73 against 7.91).
+
+    Examples
+    --------
+    >>> clustered_starts(np.array([0, 0, 1, 1]), restarts=3, seed=0).shape
+    torch.Size([3, 4, 2])
     """
     rng = stream(seed, "clustered starts")
-    starts = np.empty((restarts, len(classes), 2))
+    starts = np.empty((restarts, len(classes), 2))  # (R, n, m)
     for start in starts:
         places = rng.choice([2, 3, 4, 6])
         for c in np.unique(classes):

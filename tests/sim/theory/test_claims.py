@@ -17,8 +17,12 @@ from sim.theory.claims.c4 import critical
 from sim.theory.claims.c10 import off_the_pole
 from sim.theory.minimise import Search, minimise
 
+SHIPPED = [name for name in CLAIMS if CLAIMS[name].check.__module__.startswith("sim.theory.claims.")]
+"""A plugin's claims are its own business."""
+QUICK = ["C1", "C2", "C6", "C7", "C8"]
 
-@pytest.mark.parametrize("name", ["C1", "C2", "C6", "C7", "C8"])
+
+@pytest.mark.parametrize("name", QUICK)
 def test_quick_claims_come_to_their_documented_verdict(name: str) -> None:
     outcome = CLAIMS[name].check(Setting())
     assert outcome.verdict == CLAIMS[name].documented
@@ -28,7 +32,7 @@ def test_quick_claims_come_to_their_documented_verdict(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [n for n in CLAIMS if n not in ("C1", "C2", "C6", "C7", "C8")])
+@pytest.mark.parametrize("name", [name for name in SHIPPED if name not in QUICK])
 def test_slow_claims_come_to_their_documented_verdict(name: str) -> None:
     outcome = CLAIMS[name].check(Setting())
     assert outcome.verdict == CLAIMS[name].documented
@@ -36,10 +40,9 @@ def test_slow_claims_come_to_their_documented_verdict(name: str) -> None:
 
 
 def test_order_of_claims() -> None:
-    """By their numbers, C2 before C10, whatever was registered; those of a plugin come after the shipped ones."""
-    shipped = [name for name in CLAIMS if CLAIMS[name].check.__module__.startswith("sim.theory.claims.")]
-    assert shipped == sorted(shipped, key=natural) and {"C2", "C10"} < set(shipped)
-    assert list(CLAIMS)[: len(shipped)] == shipped
+    """By their numbers, C2 before C10, whatever else was registered and wherever it stands."""
+    assert sorted(SHIPPED, key=natural) == SHIPPED
+    assert SHIPPED.index("C2") < SHIPPED.index("C10")
 
 
 def test_verdicts_of_minimisers() -> None:

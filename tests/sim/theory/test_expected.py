@@ -162,7 +162,7 @@ def test_batches_blocks_and_order_change_nothing(
         rtol=1e-4,
         atol=1e-4,
     )
-    monkeypatch.setattr(expected, "CHUNK", 20)
+    monkeypatch.setattr(expected, "CHUNK_ENTRIES", 20)
     torch.testing.assert_close(batched, expected_loss(d, classes, transition, beta=beta, **options))
 
 
