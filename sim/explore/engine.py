@@ -22,8 +22,7 @@ from sim.explore.verdicts import verdict
 from sim.metrics.base import prepare
 from sim.problems import Problem, build
 from sim.samplers.batches import Batches
-from sim.theory import expected_loss
-from sim.theory.expected import LOSSES as WITH_EXPECTATION
+from sim.theory import expected, expected_loss
 from sim.training import Trainer
 
 SHOWN_METRICS = {
@@ -162,7 +161,7 @@ class Engine:
         """Expected losses of the best collapsed embedding over noise levels, as shares of total collapse's."""
         s = self.state
         self._batch_classes = np.repeat(np.arange(s.classes), min(s.per_class, MOST_PER_CLASS_IN_THEORY))
-        known = s.loss in WITH_EXPECTATION and NOISE_KINDS[s.noise_kind].transition is not None
+        known = s.loss in expected.LOSSES and NOISE_KINDS[s.noise_kind].transition is not None
         size = len(self._batch_classes)
         lines = {p: _line(s.loss, s.noise_kind, s.classes, size, self._as_expected(p)) for p in s.positives if known}
         self.theory: dict[str, Any] = {"levels": list(THEORY_LEVELS) if known else [], "lines": lines}
@@ -170,7 +169,7 @@ class Engine:
     @staticmethod
     def _as_expected(positive: str) -> str:
         """Random positives have the expectation of all positives, up to a factor."""
-        return "easy" if positive == "easy" else "all"
+        return positive if positive in expected.POSITIVES else "all"
 
     def _expected_now(self, trainer: Trainer, x: Tensor) -> float:
         """The same for the embedding as it is, mean over a few batches; NaN where the theory has nothing to say."""
