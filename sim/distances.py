@@ -44,6 +44,15 @@ def pairwise(x: Tensor) -> Tensor:
     -------
     Tensor, shape (..., B, B)
         ``D[..., i, j] = ||x_i - x_j||``, differentiable in ``x`` (once); the gradient at D = 0 is 0.
+
+    Examples
+    --------
+    >>> pairwise(torch.tensor([[0.0], [3.0], [7.0]])).tolist()
+    [[0.0, 3.0, 7.0], [3.0, 0.0, 4.0], [7.0, 4.0, 0.0]]
+    >>> x = torch.zeros(3, 2, requires_grad=True)  # all on one point
+    >>> pairwise(x).sum().backward()
+    >>> x.grad.tolist()
+    [[0.0, 0.0], [0.0, 0.0], [0.0, 0.0]]
     """
     result: Tensor = _Pairwise.apply(x)  # type: ignore[no-untyped-call]
     return result
@@ -62,6 +71,12 @@ def to_columns(x: Tensor, index: Tensor) -> Tensor:
     -------
     Tensor, shape (R, B, S)
         Differentiable in ``x``; the gradient at D = 0 is 0.
+
+    Examples
+    --------
+    >>> line = torch.tensor([[[0.0], [3.0], [7.0]]])
+    >>> to_columns(line, torch.tensor([[[1, 2], [2, 2], [0, 2]]])).tolist()
+    [[[3.0, 7.0], [4.0, 4.0], [7.0, 0.0]]]
     """
     runs, batch, slots = index.shape
     chosen = x.gather(1, index.reshape(runs, batch * slots, 1).expand(-1, -1, x.shape[-1]))
@@ -81,5 +96,10 @@ def between(x: Tensor, y: Tensor) -> Tensor:
     -------
     Tensor, shape (R, B, Q)
         Differentiable in both; the gradient at D = 0 is 0.
+
+    Examples
+    --------
+    >>> between(torch.tensor([[[0.0], [3.0]]]), torch.tensor([[[3.0], [4.0], [9.0]]])).tolist()
+    [[[3.0, 4.0, 9.0], [0.0, 1.0, 6.0]]]
     """
     return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")

@@ -23,6 +23,12 @@ class InvalidInput(ValueError):
         What was given. Long values are cut.
     allowed : str
         What would have been accepted.
+
+    Examples
+    --------
+    >>> raise InvalidInput("noise.p", 1.5, "a number in [0, 1]")
+    Traceback (most recent call last):
+    sim.errors.InvalidInput: noise.p: got 1.5; allowed: a number in [0, 1]
     """
 
     def __init__(self, field: str, value: object, allowed: str) -> None:
@@ -42,6 +48,14 @@ def integer(field: str, value: Any, least: int, most: int | None = None) -> int:
     Raises
     ------
     InvalidInput
+
+    Examples
+    --------
+    >>> integer("seeds", 3, least=1)
+    3
+    >>> integer("seeds", 0, least=1)
+    Traceback (most recent call last):
+    sim.errors.InvalidInput: seeds: got 0; allowed: an integer >= 1
     """
     fits = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if not fits or value < least or (most is not None and value > most):
@@ -55,6 +69,14 @@ def number(field: str, value: Any, allowed: str, ok: Callable[[float], bool]) ->
     Raises
     ------
     InvalidInput
+
+    Examples
+    --------
+    >>> number("alpha", 1, "a number above 0", lambda a: a > 0)
+    1.0
+    >>> number("alpha", float("inf"), "a number above 0", lambda a: a > 0)
+    Traceback (most recent call last):
+    sim.errors.InvalidInput: alpha: got inf; allowed: a number above 0
     """
     fits = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not fits or not math.isfinite(value) or not ok(value):
@@ -68,6 +90,12 @@ def choice(field: str, value: Any, allowed: Iterable[Any]) -> None:
     Raises
     ------
     InvalidInput
+
+    Examples
+    --------
+    >>> choice("positive", "esay", ["easy", "hard"])
+    Traceback (most recent call last):
+    sim.errors.InvalidInput: positive: got 'esay'; allowed: one of easy, hard
     """
     names = list(allowed)
     if value not in names:
@@ -90,6 +118,14 @@ def takes(field: str, function: Callable[..., Any], arguments: dict[str, Any], g
     Raises
     ------
     InvalidInput
+
+    Examples
+    --------
+    >>> def blobs(seed, spread, modes=1): ...
+    >>> takes("generator", blobs, {"spread": 0.1}, given=("seed",))
+    >>> takes("generator", blobs, {"spread": 0.1, "width": 2}, given=("seed",))
+    Traceback (most recent call last):
+    sim.errors.InvalidInput: generator.width: got 2; allowed: no such parameter; there are spread, modes
     """
     own = [
         p

@@ -28,7 +28,13 @@ AVAILABLE: bool = numba is not None
 
 
 class Single(IntEnum):
-    """Ways of choosing one sample that `choose_singles` knows. For a positive easy is the nearest, for a negative the farthest."""
+    """Ways of choosing one sample that `choose_singles` knows. For a positive easy is the nearest, for a negative the farthest.
+
+    Examples
+    --------
+    >>> [kind.name for kind in Single]
+    ['RANDOM', 'EASY', 'HARD', 'SEMIHARD']
+    """
 
     RANDOM = 0
     EASY = 1
@@ -45,7 +51,13 @@ _pool = ThreadPoolExecutor(torch.get_num_threads())
 
 
 def usable(tensor: Tensor) -> bool:
-    """Whether kernels take this tensor."""
+    """Whether kernels take this tensor.
+
+    Examples
+    --------
+    >>> usable(torch.zeros(3, dtype=torch.int64))  # whole numbers
+    False
+    """
     return AVAILABLE and tensor.device.type == "cpu" and tensor.dtype in (torch.float32, torch.float64)
 
 
@@ -237,6 +249,17 @@ def active_counts(reach: Tensor, d_an: Tensor, pos: Tensor, neg: Tensor, inclusi
     -------
     (Tensor, Tensor)
         int32, shapes of ``reach`` and ``d_an``; 0 where masked.
+
+    Examples
+    --------
+    One anchor, positives at 1 and 3, negatives at 2 and 3.
+
+    >>> reach, d_an = torch.tensor([[[1.0, 3.0]]]), torch.tensor([[[2.0, 3.0]]])
+    >>> mask = torch.ones(1, 1, 2, dtype=torch.bool)
+    >>> [count.tolist() for count in active_counts(reach, d_an, mask, mask, inclusive=False)]
+    [[[[0, 1]]], [[[1, 0]]]]
+    >>> [count.tolist() for count in active_counts(reach, d_an, mask, mask, inclusive=True)]
+    [[[[0, 2]]], [[[1, 1]]]]
     """
     of_pos, of_neg = (torch.empty(t.shape, dtype=torch.int32) for t in (reach, d_an))
     _over_runs(_counts, len(reach), reach, d_an, pos, neg, inclusive, of_pos, of_neg)
@@ -290,6 +313,16 @@ def adam(
     unbias : float
         1 - beta_2^step.
     epsilon : float
+
+    Examples
+    --------
+    The first step is the learning rate, 0.1, against the sign of the gradient, however large that is.
+
+    >>> x, m, v = torch.tensor([[1.0, 1.0]]), torch.zeros(1, 2), torch.zeros(1, 2)
+    >>> rate = torch.tensor([0.1 / (1 - 0.9)])
+    >>> adam(x, torch.tensor([[2.0, -500.0]]), m, v, rate, (0.9, 0.999), unbias=1 - 0.999, epsilon=1e-8)
+    >>> [round(value, 3) for value in x[0].tolist()]
+    [0.9, 1.1]
     """
     flat = [t.view(len(t), -1) for t in (parameter.detach(), gradient.contiguous(), first, second)]
     _over_runs(_adam, len(parameter), *flat, rate.to(parameter.dtype), *betas, unbias, epsilon)
@@ -356,6 +389,16 @@ def choose_distance_weighted(
     -------
     (Tensor, Tensor)
         Positions int64 and whether there is a choice, bool; shapes (R, B, S).
+
+    Examples
+    --------
+    Beyond the cutoff there is no weight as long as a nearer sample is there; a row without samples has no choice.
+
+    >>> distances, other = torch.tensor([[[0.0, 1.0, 1.6], [1.0, 0.0, 0.9], [1.6, 0.9, 0.0]]]), torch.tensor([0, 1, 1]) > 0
+    >>> other = torch.stack([other, ~other, other & False]).unsqueeze(0)
+    >>> index, mask = choose_distance_weighted(distances, other, 2, 0.5, 1.4, torch.full((1, 3, 1), 0.99))
+    >>> index[0, :2, 0].tolist(), mask[0, :, 0].tolist()
+    ([1, 0], [True, True, False])
     """
     index = torch.empty(uniforms.shape, dtype=torch.int64)
     mask = torch.empty(uniforms.shape, dtype=torch.bool)

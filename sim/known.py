@@ -37,6 +37,12 @@ class Known:
         ------
         InvalidInput
             Naming what can't be loaded here.
+
+        Examples
+        --------
+        >>> Known((), b"").restore()
+        Traceback (most recent call last):
+        sim.errors.InvalidInput: plugin: got 'of the main program'; allowed: what workers can load (Ran out of input)
         """
         for plugin in self.plugins:
             plugins.load(plugin)
@@ -57,6 +63,14 @@ def known() -> Known:
     ------
     InvalidInput
         Naming an entry that can't be sent to another process.
+
+    Examples
+    --------
+    >>> from sim.catalogue import SCHEDULES
+    >>> with SCHEDULES.replaced("mine", abs):
+    ...     entries = cloudpickle.loads(known().entries)
+    >>> ("schedules", "mine", abs) in entries
+    True
     """
     named = plugins.loaded()
     _pickle_modules_by_name()

@@ -66,7 +66,13 @@ def use(names: Iterable[str]) -> None:
 
 
 def loading() -> str | None:
-    """The plugin, or entry point, that is being loaded."""
+    """The plugin, or entry point, that is being loaded.
+
+    Examples
+    --------
+    >>> loading() is None  # outside a plugin
+    True
+    """
     return _now[-1] if _now else None
 
 
@@ -126,6 +132,15 @@ def load(plugin: Plugin) -> None:
     Raises
     ------
     InvalidInput
+
+    Examples
+    --------
+    >>> load(Plugin("no_such_module", "no_such_module"))
+    Traceback (most recent call last):
+    sim.errors.InvalidInput: plugin: got 'no_such_module'; allowed: a module or file that can be imported (ModuleNotFoundError: No module named 'no_such_module')
+    >>> load(Plugin("broken.py", "broken_plugin", source="1 / 0"))
+    Traceback (most recent call last):
+    sim.errors.InvalidInput: plugin: got 'broken.py'; allowed: a module or file that can be imported (ZeroDivisionError: division by zero)
     """
     if plugin.module in _loaded:
         return

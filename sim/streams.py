@@ -25,6 +25,13 @@ def stream(key: object, purpose: str) -> np.random.Generator:
     -------
     numpy.random.Generator
         A Philox generator whose 128-bit key is the head of SHA-256 of ``key`` and ``purpose``.
+
+    Examples
+    --------
+    >>> first, again, other = stream(7, "init"), stream(7, "init"), stream(7, "batches")
+    >>> value = first.random()
+    >>> value == again.random(), value == other.random()
+    (True, False)
     """
     digest = hashlib.sha256(f"{key}\x00{purpose}".encode()).digest()
     return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))

@@ -103,6 +103,16 @@ def evaluate(
     InvalidInput
         Wrong shape or type, NaN or infinity, fewer than two classes, or a class too large to cluster within
         ``max_bytes``.
+
+    Examples
+    --------
+    Two classes of two modes, 2 apart inside a class and 10 from class to class.
+
+    >>> x = torch.tensor([[0.0], [0.0], [2.0], [2.0], [10.0], [10.0], [12.0], [12.0]])
+    >>> classes, modes = torch.tensor([0, 0, 0, 0, 1, 1, 1, 1]), torch.tensor([0, 0, 1, 1, 0, 0, 1, 1])
+    >>> values = evaluate(x, classes, modes, heavy=False)
+    >>> values["between_mean"], values["mode_gap"], values["recall_at_1"], values["ncc_accuracy"]
+    (10.0, 2.0, 1.0, 1.0)
     """
     return _evaluate(embeddings, 2, classes, modes, heavy, options)[0]
 
@@ -128,6 +138,15 @@ def evaluate_runs(
     ------
     InvalidInput
         As ``evaluate`` does.
+
+    Examples
+    --------
+    A class that keeps its modes, class collapse, and total collapse.
+
+    >>> runs = torch.tensor([[0.0, 1.0, 5.0], [0.0, 0.0, 5.0], [0.0, 0.0, 0.0]]).unsqueeze(-1)
+    >>> results = evaluate_runs(runs, torch.tensor([0, 0, 1]), torch.tensor([0, 1, 0]), heavy=False)
+    >>> [(r["within_mean"], r["between_mean"], round(r["relative_spread"], 3)) for r in results]
+    [(1.0, 4.5, 0.222), (0.0, 5.0, 0.0), (0.0, 0.0, nan)]
     """
     return _evaluate(embeddings, 3, classes, modes, heavy, options)
 

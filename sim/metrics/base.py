@@ -47,6 +47,14 @@ class Options:
     ------
     InvalidInput
         A value out of its range.
+
+    Examples
+    --------
+    >>> Options(ks=(1, 10)).ks
+    (1, 10)
+    >>> Options(scale=0.0)
+    Traceback (most recent call last):
+    sim.errors.InvalidInput: scale: got 0.0; allowed: a finite number above 0
     """
 
     ks: tuple[int, ...] = (1, 2, 4, 8)
@@ -90,6 +98,13 @@ class Runs:
         The class each of those pairs belongs to.
     n_classes : int
     options : Options
+
+    Examples
+    --------
+    >>> _, chunks = prepare(torch.zeros(4, 1), torch.tensor([5, 5, 8, 8]), torch.tensor([0, 1, 0, 0]), DEFAULT)
+    >>> runs = next(chunks)
+    >>> runs.classes.tolist(), runs.fine.tolist(), runs.class_of_fine.tolist()
+    ([[0, 0, 1, 1]], [[0, 1, 2, 2]], [0, 0, 1])
     """
 
     x: Tensor
@@ -101,7 +116,16 @@ class Runs:
     _memo: dict[Callable[..., Any], Any] = field(default_factory=dict)
 
     def once(self, compute: Callable[[Runs], T]) -> T:
-        """``compute(self)``, kept: what several metrics need is computed a single time."""
+        """``compute(self)``, kept: what several metrics need is computed a single time.
+
+        Examples
+        --------
+        >>> _, chunks = prepare(torch.zeros(2, 1), torch.tensor([0, 1]), None, DEFAULT)
+        >>> runs, number = next(chunks), lambda runs: print("computed") or runs.n_classes
+        >>> runs.once(number), runs.once(number)
+        computed
+        (2, 2)
+        """
         if compute not in self._memo:
             self._memo[compute] = compute(self)
         result: T = self._memo[compute]
@@ -184,6 +208,15 @@ def prepare(
     ------
     InvalidInput
         Wrong shape or type, NaN or infinity, no sample, or a run with fewer than two classes.
+
+    Examples
+    --------
+    >>> leading, chunks = prepare(torch.zeros(2, 5, 3, 1), np.array([7, 7, 9]), None, DEFAULT)
+    >>> leading, [tuple(runs.x.shape) for runs in chunks]
+    (torch.Size([2, 5]), [(10, 3, 1)])
+    >>> prepare(torch.zeros(3, 1), np.array([7, 7, 7]), None, DEFAULT)
+    Traceback (most recent call last):
+    sim.errors.InvalidInput: classes: got [7]; allowed: at least two classes in each run
     """
     x = _tensor("embeddings", embeddings).detach()
     if x.ndim < 2 or 0 in x.shape:

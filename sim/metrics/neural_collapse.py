@@ -16,7 +16,16 @@ from .spread import class_groups
 
 
 def centre_axes(runs: Runs) -> tuple[Tensor, Tensor]:
-    """Singular values (R, q) and right singular vectors (R, q, m) of the class means about the mean of them."""
+    """Singular values (R, q) and right singular vectors (R, q, m) of the class means about the mean of them.
+
+    Examples
+    --------
+    >>> from sim.metrics.base import DEFAULT, prepare
+    >>> _, chunks = prepare(torch.tensor([[0.0, 0.0], [6.0, 0.0]]), torch.tensor([0, 1]), None, DEFAULT)
+    >>> singular, axes = centre_axes(next(chunks))  # means 3 to either side, along the first axis
+    >>> [round(s, 3) for s in singular[0].square().tolist()], [round(abs(a), 3) for a in axes[0, 0].tolist()]
+    ([18.0, 0.0], [1.0, 0.0])
+    """
     classes = runs.once(class_groups)
     absent = (~classes.present).long()
     means = group(classes.means, absent, 2).deviations * classes.present[..., None]
@@ -38,6 +47,14 @@ def nc1(runs: Runs) -> Tensor:
 
     Range [0, inf); does not change with scale, shift or rotation; class collapse 0; total collapse, and whenever all
     class means coincide, NaN.
+
+    Examples
+    --------
+    >>> x, classes = torch.tensor([[0.0], [2.0], [10.0], [12.0]]), torch.tensor([0, 0, 1, 1])
+    >>> round(nc1(x, classes).item(), 6)  # variance 1 within classes, 25 between them, K = 2
+    0.02
+    >>> nc1(torch.tensor([[0.0], [0.0], [5.0], [5.0]]), classes).item()  # class collapse
+    0.0
     """
     singular, axes = runs.once(centre_axes)
     eps = torch.finfo(singular.dtype).eps * max(runs.n_classes, runs.x.shape[2])
@@ -56,6 +73,14 @@ def nc2(runs: Runs) -> Tensor:
     M holds the K class means minus their mean, one a row. Range [0, sqrt(2)): 0 if all class means are equally far
     from each other, and for K = 2 always. Class collapse onto a simplex 0; total collapse, and whenever all class
     means coincide, NaN.
+
+    Examples
+    --------
+    >>> classes = torch.arange(3)
+    >>> round(nc2(torch.eye(3), classes).item(), 3)  # an equilateral triangle
+    0.0
+    >>> round(nc2(torch.tensor([[0.0], [1.0], [2.0]]), classes).item(), 3)  # three means on a line
+    0.765
     """
     singular, _ = runs.once(centre_axes)
     squares = singular.square()
@@ -74,6 +99,14 @@ def cdnv(runs: Runs) -> Tensor:
     :math:`v_c` is the mean squared distance of class c's samples from their mean (Galanti et al. 2022). Range [0,
     inf]: infinite if two class means coincide; does not change with scale; class collapse 0; total collapse NaN
     (0/0).
+
+    Examples
+    --------
+    >>> x, classes = torch.tensor([[0.0], [2.0], [10.0], [12.0]]), torch.tensor([0, 0, 1, 1])
+    >>> round(cdnv(x, classes).item(), 6)  # (1 + 1) / (2 * 10**2)
+    0.01
+    >>> cdnv(torch.zeros(4, 1), classes).item()  # total collapse
+    nan
     """
     classes = runs.once(class_groups)
     squares = sum_by(classes.deviations.square().sum(-1), runs.classes, runs.n_classes)
@@ -95,6 +128,16 @@ def ncc_accuracy(runs: Runs) -> Tensor:
 
     A sample with its own class mean tied for nearest among k counts 1/k, the chance of a random choice. Range [0, 1];
     class collapse 1; total collapse 1/K, chance.
+
+    Examples
+    --------
+    The class means are 4 and 11, so the sample at 8 is nearer to that of the other class.
+
+    >>> classes = torch.tensor([0, 0, 1, 1])
+    >>> ncc_accuracy(torch.tensor([[0.0], [8.0], [10.0], [12.0]]), classes).item()
+    0.75
+    >>> ncc_accuracy(torch.zeros(4, 1), classes).item()  # total collapse: chance
+    0.5
     """
     classes = runs.once(class_groups)
     right = torch.zeros_like(runs.x[:, 0, 0])

@@ -28,6 +28,11 @@ class Groups:
         Of no meaning where the count is 0.
     deviations : Tensor, (R, n, m)
         Each sample minus the mean of its group: exactly 0 if the group's samples are identical.
+
+    Examples
+    --------
+    >>> group(torch.tensor([[[0.0], [2.0], [9.0]]]), torch.tensor([[0, 0, 2]]), 3).present.tolist()
+    [[True, False, True]]
     """
 
     counts: Tensor
@@ -40,7 +45,14 @@ class Groups:
 
 
 def group(x: Tensor, labels: Tensor, n_labels: int) -> Groups:
-    """Counts, means and deviations of the groups that ``labels`` (R, n) make of ``x`` (R, n, m)."""
+    """Counts, means and deviations of the groups that ``labels`` (R, n) make of ``x`` (R, n, m).
+
+    Examples
+    --------
+    >>> groups = group(torch.tensor([[[0.0], [2.0], [9.0]]]), torch.tensor([[0, 0, 1]]), 2)
+    >>> groups.means.flatten().tolist(), groups.deviations.flatten().tolist()
+    ([1.0, 9.0], [-1.0, 1.0, 0.0])
+    """
     r, n = labels.shape
     counts = sum_by(torch.ones(r, n, dtype=x.dtype, device=x.device), labels, n_labels)
     position = torch.arange(n, device=x.device).expand(r, n)
@@ -54,13 +66,25 @@ def group(x: Tensor, labels: Tensor, n_labels: int) -> Groups:
 
 
 def sum_by(values: Tensor, labels: Tensor, n_labels: int) -> Tensor:
-    """Sums of ``values`` (R, n) or (R, n, m) over the samples of each label: (R, L) or (R, L, m)."""
+    """Sums of ``values`` (R, n) or (R, n, m) over the samples of each label: (R, L) or (R, L, m).
+
+    Examples
+    --------
+    >>> sum_by(torch.tensor([[1.0, 2.0, 4.0]]), torch.tensor([[0, 0, 2]]), 3).tolist()
+    [[3.0, 0.0, 4.0]]
+    """
     index = labels if values.ndim == 2 else labels[..., None].expand_as(values)
     return values.new_zeros(len(values), n_labels, *values.shape[2:]).scatter_add_(1, index, values)
 
 
 def max_by(values: Tensor, labels: Tensor, n_labels: int) -> Tensor:
-    """Largest of the non-negative ``values`` (R, n) in each label: (R, L), 0 for a label that is absent."""
+    """Largest of the non-negative ``values`` (R, n) in each label: (R, L), 0 for a label that is absent.
+
+    Examples
+    --------
+    >>> max_by(torch.tensor([[1.0, 2.0, 4.0]]), torch.tensor([[0, 0, 2]]), 3).tolist()
+    [[2.0, 0.0, 4.0]]
+    """
     return values.new_zeros(len(values), n_labels).scatter_reduce_(1, labels, values, "amax")
 
 
@@ -85,6 +109,14 @@ def distance_blocks(a: Tensor, b: Tensor, *, row_bytes: int, max_bytes: int) -> 
     rows : slice
     distances : Tensor, (R, rows, l)
         The caller may write into it.
+
+    Examples
+    --------
+    >>> a, b = torch.tensor([[[0.0], [1.0], [5.0]]]).double(), torch.tensor([[[0.0], [2.0]]]).double()
+    >>> for rows, d in distance_blocks(a, b, row_bytes=16, max_bytes=32):
+    ...     print(rows, d.tolist())
+    slice(0, 2, None) [[[0.0, 2.0], [1.0, 1.0]]]
+    slice(2, 3, None) [[[5.0, 3.0]]]
     """
     n, m = a.shape[1:]
     step = max(1, min(max_bytes, BLOCK_BYTES) // (row_bytes * len(a)))
@@ -116,6 +148,13 @@ def sums_and_maxima(points: Tensor, *labellings: Tensor, max_bytes: int) -> list
     Returns
     -------
     list of (Tensor, Tensor), each (R, n)
+
+    Examples
+    --------
+    >>> line, labels = torch.tensor([[[0.0], [1.0], [3.0], [9.0]]]), torch.tensor([[0, 0, 0, 1]])
+    >>> [(total, largest)] = sums_and_maxima(line.double(), labels, max_bytes=2**20)
+    >>> total.tolist(), largest.tolist()
+    ([[4.0, 3.0, 5.0, 0.0]], [[3.0, 2.0, 3.0, 0.0]])
     """
     results = [(points.new_zeros(points.shape[:2]), points.new_zeros(points.shape[:2])) for _ in labellings]
     for rows, d in distance_blocks(points, points, row_bytes=48 * points.shape[1], max_bytes=max_bytes):
@@ -126,7 +165,13 @@ def sums_and_maxima(points: Tensor, *labellings: Tensor, max_bytes: int) -> list
 
 
 def mean_by(sums: Tensor, labels: Tensor, n_labels: int) -> Tensor:
-    """Mean pairwise distance in each label (R, L) from each point's sum (R, n); NaN for a label with fewer than two."""
+    """Mean pairwise distance in each label (R, L) from each point's sum (R, n); NaN for a label with fewer than two.
+
+    Examples
+    --------
+    >>> mean_by(torch.tensor([[4.0, 3.0, 5.0, 0.0]]), torch.tensor([[0, 0, 0, 1]]), 2).tolist()
+    [[2.0, nan]]
+    """
     counts = sum_by(torch.ones_like(sums), labels, n_labels)
     return sum_by(sums, labels, n_labels) / torch.where(counts > 1, counts * (counts - 1), torch.nan)
 

@@ -22,7 +22,13 @@ BLOCK_BYTES = 32 * 2**20
 
 
 def worthwhile(x: Tensor, k: int) -> bool:
-    """Whether `search` is there, can and should be used on ``x`` (R, n, m)."""
+    """Whether `search` is there, can and should be used on ``x`` (R, n, m).
+
+    Examples
+    --------
+    >>> worthwhile(torch.zeros(1, 100, 2), k=1)  # too few samples
+    False
+    """
     return len(x) == 1 and x.shape[1] >= FROM and k <= UP_TO and x.is_cpu and find_spec("faiss") is not None
 
 

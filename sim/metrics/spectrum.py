@@ -27,7 +27,16 @@ def _eigenvalues(deviations: Tensor) -> Tensor:
 
 
 def class_spectra(runs: Runs) -> Tensor:
-    """Spectra of the classes' scatters as shares of their traces, (R, K, q): 0 if collapsed, NaN for one sample."""
+    """Spectra of the classes' scatters as shares of their traces, (R, K, q): 0 if collapsed, NaN for one sample.
+
+    Examples
+    --------
+    >>> from sim.metrics.base import DEFAULT, prepare
+    >>> x = torch.tensor([[3.0, 1.0], [3.0, -1.0], [-3.0, 1.0], [-3.0, -1.0], [9.0, 9.0]])
+    >>> _, chunks = prepare(x, torch.tensor([0, 0, 0, 0, 1]), None, DEFAULT)
+    >>> [round(share, 3) for share in class_spectra(next(chunks))[0, 0].tolist()]
+    [0.1, 0.9]
+    """
     groups = runs.once(class_groups)
     r, n, m = runs.x.shape
     sizes = groups.counts.long()
@@ -59,6 +68,16 @@ def effective_rank(runs: Runs) -> Tensor:
     shares of their sum (Roy and Vetterli 2007, "The effective rank"). Range [1, min(m, n_c - 1)]: 1 on a line, m in a
     round ball. A collapsed class counts 0, the rank of a zero matrix; so class collapse and total collapse 0. Classes
     with one sample are left out.
+
+    Examples
+    --------
+    The first class is a square, the second one a single sample, which is left out.
+
+    >>> square = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0], [9.0, 9.0]])
+    >>> classes = torch.tensor([0, 0, 0, 0, 1])
+    >>> stretched, collapsed = square * torch.tensor([1.0, 0.0]), square * 0
+    >>> [round(effective_rank(x, classes).item(), 3) for x in (square, square / 1000, stretched, collapsed)]
+    [2.0, 2.0, 1.0, 0.0]
     """
     shares = runs.once(class_spectra)
     ranks = torch.special.entr(shares).sum(-1).exp()
@@ -72,6 +91,12 @@ def participation_ratio(runs: Runs) -> Tensor:
     :math:`(\sum_k \lambda_k)^2 / \sum_k \lambda_k^2`, the reciprocal of the sum of squared shares. Range [1, min(m,
     n_c - 1)], at most ``effective_rank``. A collapsed class counts 0; so class collapse and total collapse 0. Classes
     with one sample are left out.
+
+    Examples
+    --------
+    >>> x = torch.tensor([[3.0, 1.0], [3.0, -1.0], [-3.0, 1.0], [-3.0, -1.0], [9.0, 9.0]])
+    >>> round(participation_ratio(x, torch.tensor([0, 0, 0, 0, 1])).item(), 3)  # 1 / (0.9**2 + 0.1**2)
+    1.22
     """
     squares = runs.once(class_spectra).square().sum(-1)
     return torch.where(squares == 0, 0, 1 / squares).nanmean(-1)
@@ -90,6 +115,14 @@ def rho(runs: Runs) -> Tensor:
 
     Range [0, about 13]: 0 if all directions are used alike, or m = 1. Class collapse onto K points leaves rank K - 1,
     hence a large value if d is above that. Total collapse NaN (no direction at all).
+
+    Examples
+    --------
+    >>> square, classes = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]]), torch.tensor([0, 0, 1, 1])
+    >>> abs(round(rho(square, classes).item(), 3))
+    0.0
+    >>> round(rho(square * torch.tensor([1.0, 0.0]), classes).item(), 2)  # class collapse: a line in the plane
+    6.21
     """
     deviations = group(runs.x, torch.zeros_like(runs.classes), 1).deviations
     d = min(deviations.shape[2], deviations.shape[1] - 1)

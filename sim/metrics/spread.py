@@ -18,7 +18,15 @@ from .pairs import Groups, group, mean_by, sum_by, sums_and_maxima
 
 
 def class_groups(runs: Runs) -> Groups:
-    """Class sizes, class means, and deviations from them."""
+    """Class sizes, class means, and deviations from them.
+
+    Examples
+    --------
+    >>> from sim.metrics.base import DEFAULT, prepare
+    >>> _, chunks = prepare(torch.tensor([[0.0], [2.0], [9.0]]), torch.tensor([0, 0, 1]), None, DEFAULT)
+    >>> class_groups(next(chunks)).means.tolist()
+    [[[1.0], [9.0]]]
+    """
     return group(runs.x, runs.classes, runs.n_classes)
 
 
@@ -28,7 +36,16 @@ def mode_groups(runs: Runs) -> Groups:
 
 
 def pairwise(runs: Runs) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Each sample's sum of distances to its class, largest of these, sums to its mode and to everyone: four (R, n)."""
+    """Each sample's sum of distances to its class, largest of these, sums to its mode and to everyone: four (R, n).
+
+    Examples
+    --------
+    >>> from sim.metrics.base import DEFAULT, prepare
+    >>> _, chunks = prepare(torch.tensor([[0.0], [2.0], [9.0]]), torch.tensor([0, 0, 1]), None, DEFAULT)
+    >>> own_class, _, _, total = pairwise(next(chunks))
+    >>> own_class.tolist(), total.tolist()
+    ([[2.0, 2.0, 0.0]], [[11.0, 9.0, 16.0]])
+    """
     everyone = torch.zeros_like(runs.classes)
     (own_class, largest), (own_mode, _), (total, _) = sums_and_maxima(
         runs.x, runs.classes, runs.fine, everyone, max_bytes=runs.options.max_bytes
@@ -79,6 +96,12 @@ def within_mean(runs: Runs) -> Tensor:
 
     All pairs weigh the same, so large classes weigh more than in ``pi_intra``. Range [0, inf); class collapse 0;
     total collapse 0.
+
+    Examples
+    --------
+    >>> x, classes = torch.tensor([[0.0], [1.0], [3.0], [9.0]]), torch.tensor([0, 0, 0, 1])
+    >>> within_mean(x, classes).item()  # of the distances 1, 2 and 3
+    2.0
     """
     return runs.once(mean_within)
 
@@ -90,6 +113,12 @@ def within_rms(runs: Runs) -> Tensor:
     With :math:`S_c` the sum of squared distances of class c's samples from their mean and :math:`n_c` their number,
     it is :math:`\sqrt{\sum_c 2 n_c S_c / \sum_c n_c (n_c - 1)}`. Range [0, inf), at least ``within_mean``; class
     collapse 0; total collapse 0.
+
+    Examples
+    --------
+    >>> x, classes = torch.tensor([[0.0], [1.0], [3.0], [9.0]]), torch.tensor([0, 0, 0, 1])
+    >>> round(within_rms(x, classes).item() ** 2, 3)  # the mean of 1, 4 and 9
+    4.667
     """
     classes = runs.once(class_groups)
     squares = sum_by(classes.deviations.square().sum(-1), runs.classes, runs.n_classes)
@@ -101,6 +130,12 @@ def within_max(runs: Runs) -> Tensor:
     """Largest distance of two samples of one class (the largest class diameter).
 
     Range [0, inf); class collapse 0; total collapse 0. It is 0 too where no class has two samples.
+
+    Examples
+    --------
+    >>> x, classes = torch.tensor([[0.0], [1.0], [3.0], [9.0]]), torch.tensor([0, 0, 0, 1])
+    >>> within_max(x, classes).item()
+    3.0
     """
     return runs.once(pairwise)[1].amax(-1)
 
@@ -110,6 +145,12 @@ def between_mean(runs: Runs) -> Tensor:
     """Mean distance of two samples of different classes, over all such pairs.
 
     Range [0, inf); class collapse leaves it positive; total collapse 0.
+
+    Examples
+    --------
+    >>> x, classes = torch.tensor([[0.0], [2.0], [10.0], [12.0]]), torch.tensor([0, 0, 1, 1])
+    >>> between_mean(x, classes).item()  # of the distances 10, 12, 8 and 10
+    10.0
     """
     return runs.once(mean_between)
 
@@ -120,6 +161,14 @@ def relative_spread(runs: Runs) -> Tensor:
 
     Does not change with scale. Range [0, inf); about 1 where classes are not separated at all; class collapse 0;
     total collapse NaN (0/0).
+
+    Examples
+    --------
+    >>> x, classes = torch.tensor([[0.0], [2.0], [10.0], [12.0]]), torch.tensor([0, 0, 1, 1])
+    >>> relative_spread(x, classes).item(), relative_spread(1000 * x, classes).item()
+    (0.2, 0.2)
+    >>> relative_spread(torch.zeros(4, 1), classes).item()  # total collapse
+    nan
     """
     return runs.once(mean_within) / runs.once(mean_between)
 
@@ -129,6 +178,14 @@ def global_spread(runs: Runs) -> Tensor:
     """Root mean square distance of all samples from their mean. Tells total collapse from class collapse.
 
     Range [0, inf); class collapse leaves it positive; total collapse, and nothing else, 0.
+
+    Examples
+    --------
+    >>> classes = torch.tensor([0, 0, 1, 1])
+    >>> global_spread(torch.tensor([[0.0], [0.0], [6.0], [6.0]]), classes).item()  # class collapse
+    3.0
+    >>> global_spread(torch.zeros(4, 1), classes).item()  # total collapse
+    0.0
     """
     everyone = group(runs.x, torch.zeros_like(runs.classes), 1)
     return everyone.deviations.square().sum(-1).mean(-1).sqrt()
@@ -140,6 +197,12 @@ def mode_spread(runs: Runs) -> Tensor:
 
     Range [0, inf); class collapse 0; total collapse 0. Small together with a large ``mode_gap``: the class kept its
     modes apart.
+
+    Examples
+    --------
+    >>> x, classes = torch.tensor([[0.0], [2.0], [6.0], [8.0], [16.0]]), torch.tensor([0, 0, 0, 0, 1])
+    >>> mode_spread(x, classes, torch.tensor([0, 0, 1, 1, 0])).item()  # the lone sample has no pair
+    2.0
     """
     return mean_by(runs.once(pairwise)[2], runs.fine, len(runs.class_of_fine)).nanmean(-1)
 
@@ -149,6 +212,12 @@ def mode_gap(runs: Runs) -> Tensor:
     """Mean distance of two mode means of one class, averaged over the classes with two modes or more.
 
     Range [0, inf); class collapse 0; total collapse 0; NaN where no class has two modes.
+
+    Examples
+    --------
+    >>> x, classes = torch.tensor([[0.0], [2.0], [6.0], [8.0], [16.0]]), torch.tensor([0, 0, 0, 0, 1])
+    >>> mode_gap(x, classes, torch.tensor([0, 0, 1, 1, 0])).item()  # from 1 to 7
+    6.0
     """
     return runs.once(mean_mode_gap)
 
@@ -159,6 +228,14 @@ def mode_separation(runs: Runs) -> Tensor:
 
     Range [0, inf), does not change with scale; class collapse 0; total collapse NaN (0/0). About 1 where the modes of
     a class are as far apart as classes are.
+
+    Examples
+    --------
+    The modes of the first class are 6 apart, the classes 12.
+
+    >>> x, classes = torch.tensor([[0.0], [2.0], [6.0], [8.0], [16.0]]), torch.tensor([0, 0, 0, 0, 1])
+    >>> mode_separation(x, classes, torch.tensor([0, 0, 1, 1, 0])).item()
+    0.5
     """
     return runs.once(mean_mode_gap) / runs.once(mean_between)
 
@@ -173,6 +250,17 @@ def mode_variance_fraction(runs: Runs) -> Tensor:
     1 if each mode is a point, and on average (number of modes - number of classes) / (n - number of classes) if the
     embedding knows nothing of the modes. Does not change with scale, so it says nothing about how far a class has
     shrunk: read it beside ``relative_spread``. Class collapse and total collapse NaN (0/0).
+
+    Examples
+    --------
+    Of the sum of squares about the class mean, 40, the two modes leave 4 within.
+
+    >>> x, classes = torch.tensor([[0.0], [2.0], [6.0], [8.0], [16.0]]), torch.tensor([0, 0, 0, 0, 1])
+    >>> modes = torch.tensor([0, 0, 1, 1, 0])
+    >>> round(mode_variance_fraction(x, classes, modes).item(), 3)
+    0.9
+    >>> round(mode_variance_fraction(x / 1000, classes, modes).item(), 3)  # a class that has shrunk: no difference
+    0.9
     """
     within_modes = runs.once(mode_groups).deviations.square().sum((-2, -1))
     within_classes = runs.once(class_groups).deviations.square().sum((-2, -1))
@@ -185,6 +273,12 @@ def pi_intra(runs: Runs) -> Tensor:
 
     Roth et al. 2020, "Revisiting Training Strategies and Generalization Performance in Deep Metric Learning". Range
     [0, inf); class collapse 0; total collapse 0. Not divided by a dataset constant, as the paper's plots are.
+
+    Examples
+    --------
+    >>> x, classes = torch.tensor([[0.0], [2.0], [10.0], [14.0]]), torch.tensor([0, 0, 1, 1])
+    >>> pi_intra(x, classes).item()
+    3.0
     """
     return runs.once(mean_of_classes)
 
@@ -195,6 +289,12 @@ def pi_inter(runs: Runs) -> Tensor:
 
     Range [0, inf); class collapse leaves it positive; total collapse 0. Interleaved classes may have equal means,
     hence 0, without any collapse.
+
+    Examples
+    --------
+    >>> x, classes = torch.tensor([[0.0], [2.0], [10.0], [14.0]]), torch.tensor([0, 0, 1, 1])
+    >>> pi_inter(x, classes).item()  # from 1 to 12
+    11.0
     """
     return runs.once(mean_of_centres)
 
@@ -204,5 +304,13 @@ def pi_ratio(runs: Runs) -> Tensor:
     """``pi_intra / pi_inter`` (Roth et al. 2020: embedding space density).
 
     Range [0, inf]; does not change with scale; class collapse 0; total collapse NaN (0/0).
+
+    Examples
+    --------
+    >>> classes = torch.tensor([0, 0, 1, 1])
+    >>> pi_ratio(torch.tensor([[0.0], [2.0], [10.0], [12.0]]), classes).item()
+    0.2
+    >>> pi_ratio(torch.tensor([[0.0], [2.0], [0.0], [2.0]]), classes).item()  # equal class means
+    inf
     """
     return runs.once(mean_of_classes) / runs.once(mean_of_centres)

@@ -60,7 +60,15 @@ Piece = tuple[int, Ids, Points | None]
 
 
 def link_distances(runs: Runs) -> Tensor:
-    """The link distance of each run, (R,)."""
+    """The link distance of each run, (R,).
+
+    Examples
+    --------
+    >>> from sim.metrics.base import prepare
+    >>> _, chunks = prepare(torch.tensor([[0.0], [2.0], [10.0], [12.0]]), torch.tensor([0, 0, 1, 1]), None, Options())
+    >>> link_distances(next(chunks)).tolist()  # a fifth of 10
+    [2.0]
+    """
     rounding = RESOLUTION * runs.x.square().sum(-1).mean(-1).sqrt()
     stated = runs.options.link_distance
     wanted = runs.options.scale * runs.once(mean_between) if stated is None else torch.full_like(rounding, stated)
@@ -109,7 +117,16 @@ def _tree(points: Points, method: str, options: Options) -> Points:
 
 
 def linkage_pieces(runs: Runs) -> list[tuple[int, Ids, Ids]]:
-    """For each class of each run: the run, its samples, and the number of the component each is in, from 0."""
+    """For each class of each run: the run, its samples, and the number of the component each is in, from 0.
+
+    Examples
+    --------
+    >>> from sim.metrics.base import prepare
+    >>> x, classes = torch.tensor([[0.0], [0.1], [5.0], [5.1], [20.0], [20.1]]), torch.tensor([0, 0, 0, 0, 1, 1])
+    >>> _, chunks = prepare(x, classes, None, Options())
+    >>> [len(set(labels.tolist())) for _, _, labels in linkage_pieces(next(chunks))]
+    [2, 1]
+    """
     pieces = []
     for run, members, points in runs.once(class_points):
         if points is None:
@@ -136,6 +153,16 @@ def subclusters_linkage(runs: Runs) -> Tensor:
     Components of the graph that joins samples of the class at most a link distance apart. Those with fewer than
     ``options.min_fraction`` of the class's samples, or one sample, are not counted, but at least one is. Range
     [1, 1 / min_fraction]. Class collapse 1; total collapse 1.
+
+    Examples
+    --------
+    The first class is in two pieces, the second one in one; in units of the distance of classes the gap is about 0.3.
+
+    >>> x, classes = torch.tensor([[0.0], [0.1], [5.0], [5.1], [20.0], [20.1]]), torch.tensor([0, 0, 0, 0, 1, 1])
+    >>> subclusters_linkage(x, classes).item(), subclusters_linkage(x, classes, options=Options(scale=0.4)).item()
+    (1.5, 1.0)
+    >>> subclusters_linkage(torch.zeros(6, 1), classes).item()  # total collapse
+    1.0
     """
     pieces = runs.once(linkage_pieces)
     return _mean_over_classes(runs, ((run, float(_counted(labels, runs.options).sum())) for run, _, labels in pieces))
@@ -149,6 +176,12 @@ def subclusters_hdbscan(runs: Runs) -> Tensor:
     the class, a single cluster allowed, and clusters that meet below the link distance merged (HDBSCAN(epsilon) of
     Malzer and Baum 2020). Noise does not count; a class that is all noise counts 1. Range [1, 1 / min_fraction].
     Class collapse 1; total collapse 1.
+
+    Examples
+    --------
+    >>> x, classes = torch.tensor([[0.0], [0.1], [5.0], [5.1], [20.0], [20.1]]), torch.tensor([0, 0, 0, 0, 1, 1])
+    >>> subclusters_hdbscan(x, classes).item()  # two pieces in the first class, one in the second
+    1.5
     """
 
     def count(points: Points) -> float:
@@ -172,6 +205,12 @@ def subclusters_gmm(runs: Runs) -> Tensor:
     that number, so no random number is drawn. A third of the link distance, squared, is added to every variance:
     blobs nearer than about the link distance gain nothing from a component of their own. Range [1, k_max]. Class
     collapse 1; total collapse 1.
+
+    Examples
+    --------
+    >>> x, classes = torch.tensor([[0.0], [0.1], [5.0], [5.1], [20.0], [20.1]]), torch.tensor([0, 0, 0, 0, 1, 1])
+    >>> subclusters_gmm(x, classes).item()  # two pieces in the first class, one in the second
+    1.5
     """
 
     def count(points: Points) -> float:
@@ -226,6 +265,15 @@ def mode_purity(runs: Runs) -> Tensor:
     frequent there. Samples outside the counted ones are errors, so splitting a class to dust does not make it pure.
     Range (0, 1]. Class and total collapse: the share of the largest mode, 1 / (number of modes) if balanced. A class
     of one mode in one piece 1.
+
+    Examples
+    --------
+    >>> x, classes = torch.tensor([[0.0], [0.1], [5.0], [5.1], [20.0], [20.1]]), torch.tensor([0, 0, 0, 0, 1, 1])
+    >>> modes = torch.tensor([0, 0, 1, 1, 0, 0])
+    >>> mode_purity(x, classes, modes).item()
+    1.0
+    >>> mode_purity(torch.zeros(6, 1), classes, modes).item()  # 1/2 in the class of two modes, 1 in the other
+    0.75
     """
 
     def purity(modes: Ids, labels: Ids) -> float:
@@ -242,6 +290,15 @@ def mode_nmi(runs: Runs) -> Tensor:
     Mutual information over the arithmetic mean of the two entropies. All single-linkage components take part, small
     ones too. Range [0, 1]. Class and total collapse 0 for a class of two modes or more. A class of one mode scores 1
     in one component and 0 in several. Dust scores above 0 here, by ``mode_ari`` it does not.
+
+    Examples
+    --------
+    >>> x, classes = torch.tensor([[0.0], [0.1], [5.0], [5.1], [20.0], [20.1]]), torch.tensor([0, 0, 0, 0, 1, 1])
+    >>> modes = torch.tensor([0, 0, 1, 1, 0, 0])
+    >>> round(mode_nmi(x, classes, modes).item(), 3)
+    1.0
+    >>> round(mode_nmi(torch.zeros(6, 1), classes, modes).item(), 3)  # 0 in the class of two modes, 1 in the other
+    0.5
     """
     return _agreement(runs, lambda modes, labels: float(normalized_mutual_info_score(modes, labels)))
 
@@ -252,5 +309,13 @@ def mode_ari(runs: Runs) -> Tensor:
 
     Hubert and Arabie 1985. Range [-0.5, 1]: 1 if they agree, 0 on average for random components. Class and total
     collapse 0 for a class of two modes or more. A class of one mode scores 1 in one component and 0 in several.
+
+    Examples
+    --------
+    >>> x, classes = torch.tensor([[0.0], [0.1], [5.0], [5.1], [20.0], [20.1]]), torch.tensor([0, 0, 0, 0, 1, 1])
+    >>> round(mode_ari(x, classes, torch.tensor([0, 0, 1, 1, 0, 0])).item(), 3)
+    1.0
+    >>> round(mode_ari(x, classes, torch.tensor([0, 1, 0, 1, 0, 0])).item(), 3)  # modes across the pieces: -0.5, and 1
+    0.25
     """
     return _agreement(runs, lambda modes, labels: float(adjusted_rand_score(modes, labels)))

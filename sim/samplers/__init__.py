@@ -45,6 +45,12 @@ class Sampling:
         Where random policies get their numbers.
     memory : Memory or None
         Where a memory policy finds its negatives.
+
+    Examples
+    --------
+    >>> sampling = resolve("easy", "all")
+    >>> sampling.positive.single, sampling.negative.single, sampling.compiled
+    (True, False, False)
     """
 
     positive: Policy
@@ -100,6 +106,17 @@ def choose(batch: Batch, sampling: Sampling) -> tuple[Chosen, Chosen]:
     """Choose positives and negatives, the side that reads the other one last.
 
     Where that side finds nothing, what it was to stand beside is dropped too: half a tuple is no choice of its own.
+
+    Examples
+    --------
+    Samples at 0, 1 and 4 of one class and one at 3 of another. The nearest positive of the sample at 4 is at distance 3;
+    no negative is farther, so it is dropped.
+
+    >>> x, labels = torch.tensor([[[0.0], [1.0], [4.0], [3.0]]]), torch.tensor([[0, 0, 0, 1]])
+    >>> batch = Batch(distances.pairwise(x), *_same_label(labels), 1, None)
+    >>> positives, negatives = choose(batch, resolve("easy", "semihard"))
+    >>> positives.index[0, :2, 0].tolist(), positives.mask[0, :, 0].tolist()
+    ([1, 0], [True, True, False, False])
     """
     pos, neg = sampling.positive, sampling.negative
     if pos.reads_other_side:
@@ -162,7 +179,16 @@ def select_tuples(
     squared: bool = False,
     dot: bool = False,
 ) -> Tuples:
-    """The tuples of R batches under resolved policies. See `select`."""
+    """The tuples of R batches under resolved policies. See `select`.
+
+    Examples
+    --------
+    >>> x, labels = torch.tensor([[[0.0], [1.0], [3.0], [7.0]]]), torch.tensor([[0, 0, 0, 1]])
+    >>> select_tuples(x, labels, resolve("easy", "hard")).triplets().item()
+    3
+    >>> select_tuples(x, labels, resolve("all", "all")).triplets().item()
+    6
+    """
     if embeddings.dim() != 3 or labels.shape != embeddings.shape[:2]:
         raise InvalidInput("labels", tuple(labels.shape), f"(R, B) of embeddings (R, B, m) {tuple(embeddings.shape)}")
     if sampling.negative.memory:

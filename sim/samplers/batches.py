@@ -29,6 +29,13 @@ def distinct(uniforms: Tensor, available: Tensor) -> Tensor:
     Returns
     -------
     Tensor, shape (..., K), int64
+
+    Examples
+    --------
+    >>> distinct(torch.tensor([0.0, 0.0, 0.99]).double(), torch.tensor(5)).tolist()  # 0, then the least left, the most
+    [0, 1, 4]
+    >>> sorted(distinct(torch.tensor([0.7, 0.2, 0.9, 0.4, 0.5]).double(), torch.tensor(5)).tolist())
+    [0, 1, 2, 3, 4]
     """
     slots = uniforms.shape[-1]
     picks: list[Tensor] = []
@@ -63,6 +70,16 @@ class Batches:
     ------
     InvalidInput
         If there are fewer than P classes, or a class (or the data set) has fewer than K samples.
+
+    Examples
+    --------
+    Two classes of two samples in a batch, from three classes.
+
+    >>> labels = np.array([0, 0, 0, 1, 1, 1, 2, 2, 2])
+    >>> batches = Batches(["run 1"], [labels], classes=2, per_class=2)
+    >>> positions = batches.next()[0].numpy()
+    >>> np.unique(labels[positions], return_counts=True)[1].tolist(), len(set(positions.tolist()))
+    ([2, 2], 4)
     """
 
     def __init__(
@@ -100,7 +117,16 @@ class Batches:
         return max(self.classes, 1) * self.per_class
 
     def next(self) -> Tensor:
-        """The next batch of every run: positions (R, B), int64; class by class in balanced batches."""
+        """The next batch of every run: positions (R, B), int64; class by class in balanced batches.
+
+        Examples
+        --------
+        A batch of the size of the data set is a permutation of it.
+
+        >>> batches = Batches(["run 1", "run 2"], [np.zeros(4, int)] * 2, classes=0, per_class=4)
+        >>> batches.next().sort(-1).values.tolist()
+        [[0, 1, 2, 3], [0, 1, 2, 3]]
+        """
         if self._used == len(self._ahead):
             self._ahead, self._used = self._draw(), 0
         self._used += 1

@@ -28,22 +28,59 @@ def _slots(to_positive: Tensor | None) -> int:
 
 
 def every(batch: Batch, _: Tensor | None) -> Chosen:
-    """All other-label samples."""
+    """All other-label samples.
+
+    Examples
+    --------
+    >>> same = torch.tensor([[[0, 1, 0], [1, 0, 0], [0, 0, 0]]]) > 0
+    >>> other = torch.tensor([[[0, 0, 1], [0, 0, 1], [1, 1, 0]]]) > 0
+    >>> every(Batch(torch.zeros(1, 3, 3), same, other, 1, None), None).mask.sum(-1).flatten().tolist()
+    [1, 1, 2]
+    """
     return Chosen(None, batch.other.unsqueeze(2))
 
 
 def random(batch: Batch, to_positive: Tensor | None) -> Chosen:
-    """One other-label sample for each (anchor, positive), uniformly."""
+    """One other-label sample for each (anchor, positive), uniformly.
+
+    Examples
+    --------
+    With a single sample of another label there is no choice but that, for each of the two positives of an anchor.
+
+    >>> from sim.samplers import TorchDraws
+    >>> other = torch.tensor([[[0, 0, 1], [0, 0, 1], [1, 0, 0]]]) > 0
+    >>> batch = Batch(torch.zeros(1, 3, 3), ~other, other, 1, TorchDraws(torch.Generator().manual_seed(0)))
+    >>> random(batch, torch.zeros(1, 3, 2)).index.squeeze(-1).tolist()
+    [[[2, 2], [2, 2], [0, 0]]]
+    """
     return _one_each(draw(batch.other.to(batch.distances.dtype), batch.uniform("negative", _slots(to_positive))))
 
 
 def easy(batch: Batch, _: Tensor | None) -> Chosen:
-    """The farthest other-label sample."""
+    """The farthest other-label sample.
+
+    Examples
+    --------
+    >>> x, labels = torch.tensor([[0.0], [1.0], [3.0], [7.0]]), torch.tensor([0, 0, 1, 1])
+    >>> alike = labels == labels[:, None]
+    >>> batch = Batch(torch.cdist(x, x)[None], alike[None], ~alike[None], 1, None)
+    >>> easy(batch, None).index.flatten().tolist()
+    [3, 3, 0, 0]
+    """
     return _one_each(farthest(batch.distances, batch.other))
 
 
 def hard(batch: Batch, _: Tensor | None) -> Chosen:
-    """The nearest other-label sample (batch-hard, Hermans et al. 2017)."""
+    """The nearest other-label sample (batch-hard, Hermans et al. 2017).
+
+    Examples
+    --------
+    >>> x, labels = torch.tensor([[0.0], [1.0], [3.0], [7.0]]), torch.tensor([0, 0, 1, 1])
+    >>> alike = labels == labels[:, None]
+    >>> batch = Batch(torch.cdist(x, x)[None], alike[None], ~alike[None], 1, None)
+    >>> hard(batch, None).index.flatten().tolist()
+    [2, 2, 1, 1]
+    """
     return _one_each(nearest(batch.distances, batch.other))
 
 
@@ -52,6 +89,15 @@ def semihard(batch: Batch, to_positive: Tensor | None) -> Chosen:
 
     FaceNet (Schroff et al. 2015), as in pytorch-metric-learning's ``BatchEasyHardMiner``. What that library's
     ``TripletMarginMiner`` calls semi-hard is `semihard_all`.
+
+    Examples
+    --------
+    >>> x, labels = torch.tensor([[0.0], [1.0], [3.0], [7.0]]), torch.tensor([0, 0, 1, 1])
+    >>> alike = labels == labels[:, None]
+    >>> batch = Batch(torch.cdist(x, x)[None], alike[None], ~alike[None], 1, None)
+    >>> chosen = semihard(batch, torch.tensor([[[4.0], [4.0], [2.5], [7.0]]]))  # the positives' distances
+    >>> chosen.index[chosen.mask].tolist(), chosen.mask.flatten().tolist()
+    ([3, 3, 0], [True, True, True, False])
     """
     assert to_positive is not None
     if to_positive.shape[2] == 1:
@@ -67,6 +113,17 @@ def distance_weighted(batch: Batch, to_positive: Tensor | None) -> Chosen:
 
     log w = (2 - m) log D - (m - 3)/2 log(1 - D^2/4) with D >= 0.5, D < 1.4 only (Wu et al. 2017, eq. 4); an anchor
     whose negatives all lie beyond 1.4 draws uniformly, as in the authors' code. Defined for embeddings of norm 1.
+
+    Examples
+    --------
+    Of two negatives on the circle one is at distance 1, the other one opposite, beyond 1.4: the first is always drawn.
+
+    >>> from sim.samplers import TorchDraws
+    >>> distances = torch.tensor([[[0.0, 1.0, 2.0], [1.0, 0.0, 3**0.5], [2.0, 3**0.5, 0.0]]])
+    >>> other = torch.tensor([[[0, 1, 1], [1, 0, 0], [1, 0, 0]]]) > 0
+    >>> batch = Batch(distances, ~other, other, 2, TorchDraws(torch.Generator().manual_seed(0)))
+    >>> distance_weighted(batch, torch.zeros(1, 3, 4)).index[0, 0].flatten().tolist()
+    [1, 1, 1, 1]
     """
     uniforms = batch.uniform("negative", _slots(to_positive))
     if kernels.usable(batch.distances):

@@ -29,6 +29,17 @@ class Batch:
         Embedding dimension m.
     draws : Draws or None
         Where random policies get their numbers.
+
+    Examples
+    --------
+    Samples at 0 and 1 of one class and one at 3 of another; the nearest of an anchor's class, and whether there is one.
+
+    >>> distances = torch.tensor([[[0.0, 1.0, 3.0], [1.0, 0.0, 2.0], [3.0, 2.0, 0.0]]])
+    >>> same = torch.tensor([[[0, 1, 0], [1, 0, 0], [0, 0, 0]]]) > 0
+    >>> batch = Batch(distances, same, ~same & (distances > 1), dim=1, draws=None)
+    >>> chosen = nearest(batch.distances, batch.same)
+    >>> chosen.index[0, :2, 0].tolist(), chosen.mask[0, :, 0].tolist()
+    ([1, 0], [True, True, False])
     """
 
     distances: Tensor
@@ -43,7 +54,14 @@ class Batch:
 
 
 def uniform(draws: Draws | None, purpose: str, like: Tensor, slots: int) -> Tensor:
-    """Uniforms (R, B, slots) for ``like`` (R, B, ...); refused where there is no source of random numbers."""
+    """Uniforms (R, B, slots) for ``like`` (R, B, ...); refused where there is no source of random numbers.
+
+    Examples
+    --------
+    >>> uniform(None, "negative", torch.zeros(1, 4, 4), 1)
+    Traceback (most recent call last):
+    sim.errors.InvalidInput: generator: got None; allowed: a torch.Generator or Draws, as negative sampling is random
+    """
     if draws is None:
         raise InvalidInput("generator", None, f"a torch.Generator or Draws, as {purpose} sampling is random")
     return draws.uniform(purpose, like, (*like.shape[:2], slots))
@@ -58,6 +76,17 @@ class Memory:
     embeddings : Tensor, shape (R, Q, m)
     labels : Tensor, shape (R, Q), int64
         -1 where nothing is stored yet.
+
+    Examples
+    --------
+    Two samples of one class; the memory holds a sample of it and one of another, and has a place left.
+
+    >>> from sim.samplers import select
+    >>> memory = Memory(torch.tensor([[[0.0], [5.0], [0.0]]]), torch.tensor([[0, 1, -1]]))
+    >>> x, labels = torch.tensor([[[0.0], [1.0]]]), torch.tensor([[0, 0]])
+    >>> tuples = select(x, labels, positive="easy", negative="memory", memory=memory)
+    >>> tuples.negative[tuples.neg_mask].tolist()
+    [5.0, 4.0]
     """
 
     embeddings: Tensor
@@ -97,6 +126,14 @@ class Policy:
     reference : callable or None
         Its definition in plain Python, which tests hold it to, for policies without random numbers: (distances of one anchor to all
         samples, positions it may choose from, distance of the other side's choice or NaN, alpha) -> positions chosen.
+
+    Examples
+    --------
+    >>> from sim.samplers import POSITIVES
+    >>> POSITIVES["hard"].single, POSITIVES["hard"].random, POSITIVES["all"].single
+    (True, False, False)
+    >>> POSITIVES["hard"].reference([0.0, 1.0, 3.0, 2.0], [1, 2], float("nan"), 0.1)
+    [2]
     """
 
     choose: Callable[[Batch, Tensor | None], Chosen]
@@ -173,5 +210,11 @@ def nearest_of(row: Sequence[float], candidates: Sequence[int]) -> list[int]:
 
 
 def farthest_of(row: Sequence[float], candidates: Sequence[int]) -> list[int]:
-    """The first of the farthest candidates, for a policy's `reference`."""
+    """The first of the farthest candidates, for a policy's `reference`.
+
+    Examples
+    --------
+    >>> farthest_of([0.0, 2.0, 1.0, 2.0], [1, 2, 3]), farthest_of([0.0], [])
+    ([1], [])
+    """
     return [max(candidates, key=lambda j: row[j])] if candidates else []

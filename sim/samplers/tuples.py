@@ -24,6 +24,14 @@ class Chosen:
         Batch positions: (R, B, P) for positives; (R, B, P or 1, N) for negatives. None: slot s is batch position s.
     mask : Tensor, bool
         Which slots hold a choice; of ``index``'s shape ((R, B, B) or (R, B, 1, B) where ``index`` is None).
+
+    Examples
+    --------
+    The nearest of three samples, for each of two anchors; the second one has none.
+
+    >>> chosen = Chosen(torch.tensor([[[2], [0]]]), torch.tensor([[[True], [False]]]))
+    >>> chosen.index[chosen.mask].tolist()
+    [2]
     """
 
     index: Tensor | None
@@ -44,6 +52,17 @@ class Tuples:
     neg_mask : Tensor, bool, shape of ``negative``
     window : Tensor, shape (R,), or None
         If given, only triplets with 0 < negative - positive <= window count (all semi-hard triplets).
+
+    Examples
+    --------
+    One anchor, positives at 1 and 3, negatives at 2 and 4.
+
+    >>> positive, negative = torch.tensor([[[1.0, 3.0]]]), torch.tensor([[[[2.0, 4.0]]]])
+    >>> tuples = Tuples(positive, negative, positive > 0, negative > 0)
+    >>> tuples.all_pairs, tuples.triplets().tolist()
+    (True, [4])
+    >>> Tuples(positive, negative, positive > 0, negative > 0, window=torch.tensor([1.0])).triplets().tolist()  # 1-2, 3-4
+    [2]
     """
 
     positive: Tensor
@@ -64,7 +83,15 @@ class Tuples:
         return self.triplet_counts()[0].sum((1, 2))
 
     def triplet_mask(self) -> Tensor:
-        """Bool mask (R, B, P, N) of the triplets; not for `all_pairs`."""
+        """Bool mask (R, B, P, N) of the triplets; not for `all_pairs`.
+
+        Examples
+        --------
+        >>> positive, negative = torch.tensor([[[1.0, 3.0]]]), torch.tensor([[[[2.0], [5.0]]]])  # a negative for each positive
+        >>> tuples = Tuples(positive, negative, positive > 0, negative > 0, window=torch.tensor([1.0]))
+        >>> tuples.triplet_mask().tolist()
+        [[[[True], [False]]]]
+        """
         mask = self.pos_mask.unsqueeze(-1) & self.neg_mask
         if self.window is not None:
             gap = self.negative - self.positive.unsqueeze(-1)
@@ -72,7 +99,15 @@ class Tuples:
         return mask
 
     def triplet_counts(self) -> tuple[Tensor, Tensor]:
-        """In how many triplets each positive slot and each negative slot stands; shapes of ``positive`` and ``negative``."""
+        """In how many triplets each positive slot and each negative slot stands; shapes of ``positive`` and ``negative``.
+
+        Examples
+        --------
+        >>> positive, negative = torch.tensor([[[1.0, 3.0]]]), torch.tensor([[[[2.0, 4.0, 5.0]]]])
+        >>> tuples = Tuples(positive, negative, positive > 0, negative > 4)  # a single negative counts
+        >>> [counts.tolist() for counts in tuples.triplet_counts()]
+        [[[[1, 1]]], [[[[0, 0, 2]]]]]
+        """
         if self.all_pairs and self.window is not None:
             within = active_counts(self, self.window, inclusive=True)
             not_above = active_counts(self, torch.zeros_like(self.window), inclusive=True)
@@ -105,6 +140,15 @@ def gather_tuples(
         See `Tuples`.
     squared : bool
         Give squared distances.
+
+    Examples
+    --------
+    >>> line = torch.tensor([[[0.0], [1.0], [3.0]]])
+    >>> positives = Chosen(torch.tensor([[[1], [0], [0]]]), torch.tensor([[[True], [True], [False]]]))
+    >>> negatives = Chosen(torch.tensor([[[[2]], [[2]], [[1]]]]), torch.ones(1, 3, 1, 1, dtype=torch.bool))
+    >>> tuples = gather_tuples(line, None, positives, negatives, squared=True)
+    >>> tuples.positive.flatten().tolist(), tuples.negative.flatten().tolist()
+    ([1.0, 1.0, 9.0], [9.0, 4.0, 4.0])
     """
     runs, batch, _ = embeddings.shape
 
@@ -142,6 +186,17 @@ def active_counts(tuples: Tuples, alpha: Tensor, *, inclusive: bool = False) -> 
     -------
     (Tensor, Tensor)
         Integer counts, shapes (R, B, B) and (R, B, 1, B); 0 where masked.
+
+    Examples
+    --------
+    One anchor, positives at 1 and 3, negatives at 2 and 4.
+
+    >>> positive, negative = torch.tensor([[[1.0, 3.0]]]), torch.tensor([[[[2.0, 4.0]]]])
+    >>> tuples = Tuples(positive, negative, positive > 0, negative > 0)
+    >>> [counts.tolist() for counts in active_counts(tuples, torch.tensor([1.0]))]
+    [[[[0, 1]]], [[[[1, 0]]]]]
+    >>> [counts.tolist() for counts in active_counts(tuples, torch.tensor([1.0]), inclusive=True)]
+    [[[[1, 2]]], [[[[2, 1]]]]]
     """
     if tuples.positive.shape[1] <= kernels.BRUTE_FORCE_UP_TO and kernels.usable(tuples.positive):
         reached = tuples.positive.detach() + alpha.view(-1, 1, 1)
