@@ -52,6 +52,8 @@ class Known:
             raise InvalidInput("plugin", "of the main program", f"what workers can load ({error})") from error
         registries = {registry.group: registry for registry in Registry.every}
         for group, name, entry in entries:
+            if group not in registries:
+                raise InvalidInput("plugin", f"{group} {name!r}", "entries of registries that workers have, too")
             # A script's own module may have been run again here, and have registered it already.
             registries[group].admit(name, entry)
 

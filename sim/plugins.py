@@ -61,8 +61,14 @@ def use(names: Iterable[str]) -> None:
     InvalidInput
         Naming the plugin that can't be imported, or that registers a name which is taken.
     """
-    _named.extend(names)
-    load_named()
+    for name in names:
+        _named.append(name)
+        try:
+            load_named()
+        except InvalidInput:
+            # Said once: later look-ups in this process aren't to stumble over it again.
+            _named.remove(name)
+            raise
 
 
 def loading() -> str | None:

@@ -109,7 +109,7 @@ def k_easy(field: str, number: str) -> Policy:
     Traceback (most recent call last):
     sim.errors.InvalidInput: positive: got 'k_easy:0'; allowed: k_easy:K with an integer K >= 1
     """
-    if not number.isdigit() or int(number) < 1:
+    if not number.isdecimal() or int(number) < 1:
         raise InvalidInput(field, f"k_easy:{number}", "k_easy:K with an integer K >= 1")
 
     def choose(batch: Batch, _: Tensor | None) -> Chosen:

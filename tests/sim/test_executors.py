@@ -134,7 +134,13 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
     place.write_text(TINY.format(seeds=64, steps=900))
     command = [sys.executable, "-m", "sim.cli", "sweep", str(place), "--out", str(tmp_path), "--workers", "2"]
     process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # Where the tests run in the background of a shell Ctrl-C is ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while process.poll() is None:
         if (tmp_path / "store" / store.INDEX).exists() and len(store.load(tmp_path / "store")):

@@ -51,7 +51,7 @@ def test_easy_within_drops_anchors_whose_nearest_is_far() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["k_easy:0", "k_easy:", "k_easy:1.5", "easy_within:-1", "easy_within:x", "easy_within:inf"]
+    "name", ["k_easy:0", "k_easy:²", "k_easy:", "k_easy:1.5", "easy_within:-1", "easy_within:x", "easy_within:inf"]
 )
 def test_bad_numbers_are_named(name: str) -> None:
     with pytest.raises(InvalidInput, match=f"positive: got '{name}'; allowed: {name.split(':')[0]}"):
