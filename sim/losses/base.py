@@ -69,6 +69,9 @@ class Loss(nn.Module, abc.ABC):
     published_negative = "semihard"
     """The negative policy that it was published with."""
 
+    takes_only_all = ""
+    """Why the loss takes no policy but ``all`` on either side; empty: it takes others."""
+
     title = ""
     """What figures call it; empty: its name."""
 
@@ -104,6 +107,9 @@ class Loss(nn.Module, abc.ABC):
         InvalidInput
         """
         found = resolve(positive, negative, generator, memory)
+        for side, policy in (("positive", positive), ("negative", negative)):
+            if self.takes_only_all and policy != "all":
+                raise InvalidInput(side, policy, f"all {self.takes_only_all}")
         if found.negative.windowed and not self.counts_triplets:
             allowed = ", ".join(n for n in NEGATIVES if not NEGATIVES[n].windowed)
             raise InvalidInput("negative", negative, f"one of {allowed} with a loss that counts pairs, not triplets")
@@ -256,6 +262,7 @@ class ProxyLoss(Loss):
     """
 
     published_negative = "all"
+    takes_only_all = "with a loss on class vectors, which chooses no pairs: samples meet class vectors, not one another"
     proxies: nn.Parameter
 
     def __init__(
@@ -275,21 +282,6 @@ class ProxyLoss(Loss):
         drawn = [stream(key, "init proxies").standard_normal(shape, dtype=np.float32) for key in keys]
         self.proxies = nn.Parameter(F.normalize(torch.from_numpy(np.stack(drawn)), dim=-1))  # (R, t * centres, m)
 
-    def sampling(
-        self,
-        positive: str,
-        negative: str,
-        generator: torch.Generator | Draws | None = None,
-        memory: Memory | None = None,
-    ) -> Sampling:
-        """Refuse all policies but ``all``: samples meet class vectors, not one another.
-
-        Raises
-        ------
-        InvalidInput
-        """
-        return only_all(positive, negative, generator, "with a loss on class vectors, which chooses no pairs")
-
     def compute(self, embeddings: Tensor, labels: Tensor, sampling: Sampling) -> Tensor:
         """See `Loss.compute`."""
         if embeddings.dim() != 3 or labels.shape != embeddings.shape[:2]:
@@ -307,15 +299,6 @@ class ProxyLoss(Loss):
     @abc.abstractmethod
     def of_proxies(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Loss of each run, shape (R,)."""
-
-
-def only_all(positive: str, negative: str, generator: torch.Generator | Draws | None, why: str) -> Sampling:
-    """The policies ``all``; others are refused, as the loss doesn't choose."""
-    found = resolve(positive, negative, generator)
-    for side, policy in (("positive", positive), ("negative", negative)):
-        if policy != "all":
-            raise InvalidInput(side, policy, f"all {why}")
-    return found
 
 
 def per_run(field: str, value: float | Tensor, above: float = -torch.inf) -> Tensor:

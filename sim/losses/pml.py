@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from sim.catalogue import LOSSES
 from sim.errors import InvalidInput
-from sim.losses.base import Loss, only_all
-from sim.samplers import Draws, Memory, Sampling
+from sim.losses.base import Loss
+from sim.samplers import Sampling
 from sim.streams import stream
 
 
@@ -55,6 +55,7 @@ class PytorchMetricLearning(Loss):
     """
 
     published_negative = "all"
+    takes_only_all = "with loss.name = pml: its miner chooses"
 
     def __init__(
         self,
@@ -88,21 +89,6 @@ class PytorchMetricLearning(Loss):
             states.append(dict(self._module[0].named_parameters()))
         self._names = list(states[0])
         self.stacked = nn.ParameterList(nn.Parameter(torch.stack([s[n].detach() for s in states])) for n in self._names)
-
-    def sampling(
-        self,
-        positive: str,
-        negative: str,
-        generator: torch.Generator | Draws | None = None,
-        memory: Memory | None = None,
-    ) -> Sampling:
-        """Refuse all policies but ``all``.
-
-        Raises
-        ------
-        InvalidInput
-        """
-        return only_all(positive, negative, generator, "with loss.name = pml: its miner chooses")
 
     def compute(self, embeddings: Tensor, labels: Tensor, sampling: Sampling) -> Tensor:
         """See `Loss.compute`."""
