@@ -36,7 +36,15 @@ BATCH = 32
 
 
 def cache() -> Path:
-    """The folder of the cache."""
+    """The folder of the cache.
+
+    Examples
+    --------
+    >>> from unittest import mock
+    >>> with mock.patch.dict(os.environ, {CACHE_VARIABLE: "/data/features"}):
+    ...     cache().as_posix()
+    '/data/features'
+    """
     own = os.environ.get(CACHE_VARIABLE)
     return Path(own).expanduser() if own else Path(pooch.os_cache("class-collapse")) / "features"
 
@@ -127,7 +135,7 @@ def _run(
             model(preprocessing(pictures, rows[i : i + BATCH]).to(device)).float().cpu().numpy()
             for i in range(0, len(rows), BATCH)
         ]
-    features: np.ndarray = np.concatenate(found)
+    features: np.ndarray = np.concatenate(found)  # (n, d)
     if not np.isfinite(features).all():
         raise InvalidInput("features", "NaN or infinity", "finite features: the weights are broken")
     return features

@@ -22,7 +22,13 @@ LAYOUT = (
 
 
 def downloads(base: str, md5: Sequence[str]) -> tuple[Download, ...]:
-    """The four files of such a data set, in that order."""
+    """The four files of such a data set: images and labels for training, then for testing.
+
+    Examples
+    --------
+    >>> [d.name for d in downloads("https://example.org/", ["0"] * 4)][:2]
+    ['train-images-idx3-ubyte.gz', 'train-labels-idx1-ubyte.gz']
+    """
     names = [f"{prefix}-{kind}-ubyte" for prefix in FILES.values() for kind in ("images-idx3", "labels-idx1")]
     return tuple(
         Download(f"{base}{name}.gz", f"{name}.gz", f"md5:{sum_}") for name, sum_ in zip(names, md5, strict=True)
@@ -47,6 +53,14 @@ def read(place: Path, dimensions: int) -> np.ndarray:
     ------
     InvalidInput
         If the file is no such IDX file, or shorter or longer than its header says.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> place = Path(tempfile.mkdtemp()) / "labels"
+    >>> _ = place.write_bytes(bytes([0, 0, 8, 1]) + struct.pack(">I", 3) + bytes([7, 0, 9]))
+    >>> read(place, dimensions=1).tolist()
+    [7, 0, 9]
     """
     try:
         content = gzip.decompress(place.read_bytes()) if place.suffix == ".gz" else place.read_bytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -38,8 +39,6 @@ class Labels:
     balanced_over : list of R int64 arrays (n,)
         What batches are balanced over: the labels a practitioner's sampler sees. Fresh labels come after the batch: it is balanced over
         the true classes, a stratified draw of samples whose labels are independent, as in the expected losses.
-    transition : Tensor, shape (R, t, t)
-        P(noisy label | class): label probabilities averaged over each class's samples.
 
     Examples
     --------
@@ -66,9 +65,8 @@ class Labels:
         for name, n, s in zip(names, noises, samples, strict=True):
             if name not in distinct:
                 distinct[name] = noise.label_probabilities(n.kind, n.level, s, **n.params)  # (n, t)
-        self.transition = torch.from_numpy(
-            np.stack([_averaged(distinct[name], s) for name, s in zip(names, samples, strict=True)])
-        ).to(device, dtype)
+        self._samples, self._of_run = list(samples), [distinct[name] for name in names]
+        self._device, self._dtype = device, dtype
         self.flipped: Tensor | None = None
         self.balanced_over = [s.classes for s in samples]
         if noises[0].mode == "static":
@@ -76,13 +74,33 @@ class Labels:
                 noise.static_labels(distinct[name], s.classes, seed=seed, exact=n.exact)
                 for name, n, s, seed in zip(names, noises, samples, seeds, strict=True)
             ]
-            self.flipped = torch.from_numpy(np.stack(self.balanced_over)).to(device)
+            self.flipped = torch.from_numpy(np.stack(self.balanced_over)).to(device)  # (R, n)
+            return
         order = list(distinct)
         self._first_row = torch.tensor([order.index(name) * samples[0].n for name in names], device=device)  # (R,)
+        # The distinct ones one below the other, (distinct * n, t).
         self._probabilities = torch.from_numpy(np.concatenate(list(distinct.values()))).to(device, dtype)
 
+    @functools.cached_property
+    def transition(self) -> Tensor:
+        """P(noisy label | class), (R, t, t): label probabilities averaged over each class's samples."""
+        averaged = [_averaged(p, s) for p, s in zip(self._of_run, self._samples, strict=True)]
+        return torch.from_numpy(np.stack(averaged)).to(self._device, self._dtype)
+
     def draw(self, index: Tensor, draws: Draws | None) -> Tensor:
-        """Labels of the samples at positions ``index``, (R, B) -> (R, B); ``draws`` are needed for fresh ones."""
+        """Labels of the samples at positions ``index``, (R, B) -> (R, B); ``draws`` are needed for fresh ones.
+
+        Examples
+        --------
+        Fresh labels: another draw, other flips.
+
+        >>> from sim.samplers import RunDraws
+        >>> sample = Sample(np.zeros((40, 1)), np.repeat([0, 1], 20), np.repeat([0, 1], 20))
+        >>> labels, index = Labels([Noise(level=0.4)], [sample], [0]), torch.arange(40)[None]
+        >>> draws = RunDraws([0])
+        >>> torch.equal(labels.draw(index, draws), labels.draw(index, draws))
+        False
+        """
         if self.flipped is not None:
             return self.flipped.gather(1, index)
         assert draws is not None
@@ -93,4 +111,5 @@ class Labels:
 
 
 def _averaged(probabilities: np.ndarray, sample: Sample) -> np.ndarray:
+    """(n, t) -> (t, t)."""
     return np.stack([probabilities[sample.classes == c].mean(0) for c in range(sample.t)])

@@ -27,6 +27,20 @@ class Optimizer(abc.ABC):
         Learning rates of each parameter.
     weight_decay : Tensor (R,)
         Decoupled weight decay (Loshchilov & Hutter 2019): parameters shrink by lr * weight_decay a step.
+
+    Examples
+    --------
+    Two runs, the second with a tenth of the rate; then the first is frozen.
+
+    >>> weights = torch.ones(2, 3, dtype=torch.float64)
+    >>> optimizer = Adam([weights], [torch.tensor([0.1, 0.01])], torch.zeros(2))
+    >>> optimizer.step([torch.ones_like(weights)], factor=1.0)
+    >>> weights[:, 0].numpy().round(3).tolist()
+    [0.9, 0.99]
+    >>> optimizer.freeze(0)
+    >>> optimizer.step([torch.ones_like(weights)], factor=1.0)
+    >>> weights[:, 0].numpy().round(3).tolist()
+    [0.0, 0.98]
     """
 
     def __init__(self, parameters: Sequence[Tensor], lr: Sequence[Tensor], weight_decay: Tensor) -> None:
@@ -65,12 +79,23 @@ class Optimizer(abc.ABC):
 
 
 def _along_runs(values: Tensor, parameter: Tensor) -> Tensor:
+    """(R,) -> (R, 1, ...), of as many dimensions as the parameter."""
     return values.to(parameter).view(-1, *[1] * (parameter.dim() - 1))
 
 
 @OPTIMIZERS.register("sgd")
 class SGD(Optimizer):
-    """Stochastic gradient descent with momentum 0.9 (Polyak)."""
+    """Stochastic gradient descent with momentum 0.9 (Polyak).
+
+    Examples
+    --------
+    >>> weights = torch.zeros(1, 1)
+    >>> optimizer = SGD([weights], [torch.tensor([1.0])], torch.zeros(1))
+    >>> for _ in range(2):
+    ...     optimizer.step([torch.ones(1, 1)], factor=1.0)
+    >>> round(weights.item(), 3)  # 1, then 1 + 0.9
+    -2.9
+    """
 
     momentum = 0.9
 
@@ -86,7 +111,18 @@ class SGD(Optimizer):
 
 @OPTIMIZERS.register("adam")
 class Adam(Optimizer):
-    """Adam (Kingma & Ba 2015), beta = (0.9, 0.999), epsilon = 1e-8; equals torch.optim.AdamW."""
+    """Adam (Kingma & Ba 2015), beta = (0.9, 0.999), epsilon = 1e-8; equals torch.optim.AdamW.
+
+    Examples
+    --------
+    The first step is as long as the rate, whatever the gradient.
+
+    >>> weights = torch.zeros(1, 2, dtype=torch.float64)
+    >>> optimizer = Adam([weights], [torch.tensor([0.1])], torch.zeros(1))
+    >>> optimizer.step([torch.tensor([[3.0, -200.0]]).double()], factor=1.0)
+    >>> weights.numpy().round(6).tolist()
+    [[-0.1, 0.1]]
+    """
 
     betas, epsilon = (0.9, 0.999), 1e-8
 
@@ -98,7 +134,7 @@ class Adam(Optimizer):
         """See `Optimizer.update`."""
         b1, b2 = self.betas
         if kernels.usable(parameter):
-            unbiased = rate.flatten() / (1 - b1**self.steps)
+            unbiased = rate.flatten() / (1 - b1**self.steps)  # (R,)
             kernels.adam(
                 parameter,
                 gradient,
@@ -118,19 +154,37 @@ class Adam(Optimizer):
 
 @SCHEDULES.register("constant")
 def constant(progress: float) -> float:
-    """The learning rate stays."""
+    """The learning rate stays.
+
+    Examples
+    --------
+    >>> constant(0.5)
+    1.0
+    """
     return 1.0
 
 
 @SCHEDULES.register("cosine")
 def cosine(progress: float) -> float:
-    """Half a cosine from 1 to 0 over the training (Loshchilov & Hutter 2017)."""
+    """Half a cosine from 1 to 0 over the training (Loshchilov & Hutter 2017).
+
+    Examples
+    --------
+    >>> [round(cosine(progress), 3) for progress in (0, 0.25, 0.5)]
+    [1.0, 0.854, 0.5]
+    """
     return 0.5 * (1 + math.cos(math.pi * progress))
 
 
 @SCHEDULES.register("step")
 def step(progress: float) -> float:
-    """Divided by ten after half and after three quarters of the training."""
+    """Divided by ten after half and after three quarters of the training.
+
+    Examples
+    --------
+    >>> [round(step(progress), 3) for progress in (0.4, 0.5, 0.8)]
+    [1.0, 0.1, 0.01]
+    """
     return 0.1 ** ((progress >= 0.5) + (progress >= 0.75))
 
 

@@ -77,9 +77,9 @@ class _Split:
         self.samples = list(samples)
         self.n, self.shape, self.t = unique[0][0].n, unique[0][0].x.shape[1:], unique[0][0].t
         place = {id(s): k for k, (s, _) in enumerate(unique)}
-        self.problem = torch.tensor([place[id(s)] for s in samples], device=device)
+        self.problem = torch.tensor([place[id(s)] for s in samples], device=device)  # (R,)
         x = np.concatenate([_standardised(s.x, r.x) for s, r in unique])
-        self.x = torch.from_numpy(x).to(device, dtype)
+        self.x = torch.from_numpy(x).to(device, dtype)  # (problems * n, ...)
 
     def rows(self, index: Tensor) -> Tensor:
         """Inputs (R, B, ...) at positions (R, B)."""
@@ -107,7 +107,7 @@ class LossMeter:
     """
 
     def __init__(self, runs: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float64) -> None:
-        self.total = torch.zeros(runs, device=device, dtype=dtype)
+        self.total = torch.zeros(runs, device=device, dtype=dtype)  # (R,)
         self.steps = 0
 
     def add(self, loss: Tensor) -> None:
@@ -133,7 +133,15 @@ class LossMeter:
 def metric_row(
     step: int, split: str, meter: LossMeter, run: int, loss: losses.Loss, values: Mapping[str, float]
 ) -> Row:
-    """A row of results: where it was taken, the mean loss, what the loss has learnt, the metrics."""
+    """A row of results: where it was taken, the mean loss, what the loss has learnt, the metrics.
+
+    Examples
+    --------
+    >>> meter, margin = LossMeter(2), losses.make("margin", runs=2, classes=2, learn_beta="global")
+    >>> meter.add(torch.tensor([1.0, 3.0]))
+    >>> metric_row(10, "test", meter, 1, margin, {"recall_at_1": 0.9})
+    {'step': 10, 'split': 'test', 'loss': 3.0, 'beta': 1.2, 'recall_at_1': 0.9}
+    """
     learnt = {name: float(value[run]) for name, value in loss.learnt().items()}
     return {"step": step, "split": split, "loss": meter.mean(run), **learnt, **values}
 
@@ -256,9 +264,9 @@ class Trainer:
 
     def _optimizer(self) -> optim.Optimizer:
         net_lr = torch.tensor([c.optimizer.lr for c in self.configs])  # (R,)
-        loss_lr = torch.tensor([c.optimizer.loss_lr or c.optimizer.lr for c in self.configs])
+        loss_lr = torch.tensor([c.optimizer.loss_lr or c.optimizer.lr for c in self.configs])  # (R,)
         rates = [net_lr] * len(list(self.net.parameters())) + [loss_lr] * len(list(self.loss.parameters()))
-        decay = torch.tensor([c.optimizer.weight_decay for c in self.configs])
+        decay = torch.tensor([c.optimizer.weight_decay for c in self.configs])  # (R,)
         return OPTIMIZERS[self.first.optimizer.name](self.parameters, rates, decay)
 
     @property
@@ -268,16 +276,27 @@ class Trainer:
 
     def draw_ahead(self, steps: int) -> None:
         """Take the draws of so many steps at once from now on; changes speed only."""
-        self.batches.block = self.draws.block = steps
+        self.batches.draw_ahead(steps)
+        self.draws.draw_ahead(steps)
 
     @torch.no_grad()
     def carry_over(self, other: Trainer) -> bool:
-        """Go on from where another trainer is: its parameters, moments and steps, if shapes agree; says whether they do."""
-        if [p.shape for p in self.parameters] != [p.shape for p in other.parameters]:
+        """Go on from where another trainer is: its parameters, moments and steps, if shapes agree; says whether they do.
+
+        Examples
+        --------
+        >>> from sim.problems import build
+        >>> problem = build("rings", 0, samples_per_mode=10)
+        >>> old, new = (Trainer([RunConfig(positive=p)], [problem]) for p in ("easy", "random"))
+        >>> old.step()
+        >>> new.carry_over(old), new.steps, new.embed("test").equal(old.embed("test"))
+        (True, 1, True)
+        """
+        mine, its = ([*t.parameters, *t.optimizer.moments] for t in (self, other))
+        if [value.shape for value in mine] != [value.shape for value in its]:
             return False
-        moments = zip(self.optimizer.moments, other.optimizer.moments, strict=True)
-        for mine, its in (*zip(self.parameters, other.parameters, strict=True), *moments):
-            mine.copy_(its)
+        for value, carried in zip(mine, its, strict=True):
+            value.copy_(carried)
         self.steps, self.optimizer.steps = other.steps, other.optimizer.steps
         return True
 
@@ -304,7 +323,7 @@ class Trainer:
         for slow, fast in zip(self.slow_net.parameters(), self.net.parameters(), strict=True):
             slow.lerp_(fast, 1 - self.first.memory.momentum)
         size, batch = self.memory.labels.shape[1], labels.shape[1]
-        place = (torch.arange(batch, device=self.device) + self.steps * batch) % size
+        place = (torch.arange(batch, device=self.device) + self.steps * batch) % size  # (B,)
         # A batch larger than the queue would write places twice: its last samples stay.
         last = slice(max(0, batch - size), None)
         self.memory.embeddings[:, place[last]] = self.slow_net(self.splits["train"].rows(index), index)[:, last]
@@ -325,7 +344,7 @@ class Trainer:
         parts = []
         for start in range(0, data.n, chunk):
             index = torch.arange(start, min(start + chunk, data.n), device=self.device).expand(len(self.configs), -1)
-            parts.append(self.net(data.rows(index), index))
+            parts.append(self.net(data.rows(index), index))  # (R, chunk, m)
         return torch.cat(parts, dim=1)
 
     def evaluate(self, split: str, *, heavy: bool) -> dict[int, Row]:

@@ -86,14 +86,14 @@ def finetune(
     due = config.checkpoint_steps()
     result = RunResult(config)
 
-    def look() -> None:
-        """Evaluate if this step is a checkpoint of the config that has no rows yet."""
+    def evaluate_if_due() -> None:
+        """Add rows, if this step is a checkpoint of the config that has none yet."""
         if run.steps not in due or any(row["step"] == run.steps for row in run.rows):
             return
         run.rows += [run.evaluate(split, heavy=run.steps == config.steps) for split in config.evaluate]
         run.meter.restart()
 
-    look()
+    evaluate_if_due()
     items = Steps(config, run.groups, run.steps)
     loader = DataLoader(run.images["train"], batch_sampler=items, num_workers=resources.workers)
     for batch, x in zip(items, loader, strict=True):
@@ -102,7 +102,7 @@ def finetune(
         if run.meter.not_finite():
             result.status, result.diverged_at = "diverged", run.steps
             break
-        look()
+        evaluate_if_due()
         if run.steps % resources.save_every == 0 or run.steps == config.steps:
             _save(place, run.state())
     result.rows = run.rows

@@ -54,6 +54,15 @@ class FineTune(RunConfig):
         Train on random crops and mirror images, instead of the middle.
     precision : str
         ``bfloat16``: mixed precision (PyTorch's autocast).
+
+    Examples
+    --------
+    >>> config = FineTune(noise=StaticNoise(level=0.2), backbone="small_conv").check()
+    >>> config.data.name, config.net.dim, config.checkpoint_steps()
+    ('cub200', 64, [0, 200, 400, 600, 800, 1000])
+    >>> FineTune(dtype="float64").check()
+    Traceback (most recent call last):
+    sim.errors.InvalidInput: dtype: got 'float64'; allowed: float32 in fine-tuning
     """
 
     data: DataSetOf = DataSetOf()
@@ -93,4 +102,15 @@ def protocol_of(
     limit: int | None = None,
     test_limit: int | None = None,
 ) -> Protocol:
+    """The protocol that ``data.params`` ask for; ``root`` is where the data are, not how they are used.
+
+    Raises
+    ------
+    InvalidInput
+
+    Examples
+    --------
+    >>> protocol_of(protocol="merged", per_super=2).per_super
+    2
+    """
     return Protocol(protocol, per_super, merge_seed, limit, test_limit)

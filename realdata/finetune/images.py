@@ -65,7 +65,27 @@ def read_splits(name: str, place: Path) -> list[Pictures]:
 
 
 class Steps:
-    """The batches of a run's steps from ``first`` on, as items of `Images`."""
+    """The batches of a run's steps from ``first`` on, as items of `Images`.
+
+    Parameters
+    ----------
+    config : FineTune
+    groups : ndarray, shape (n,), int64
+        What batches are balanced over.
+    first : int
+        Steps already done.
+
+    Examples
+    --------
+    A run that goes on after a break meets the batches it would have met.
+
+    >>> from realdata.finetune.config import FineTuneBatch
+    >>> config = FineTune(steps=5, batch=FineTuneBatch(classes=2, per_class=2))
+    >>> groups = np.repeat([0, 1, 2], 4)
+    >>> whole, rest = (list(Steps(config, groups, first)) for first in (0, 3))
+    >>> len(whole), whole[3:] == rest
+    (5, True)
+    """
 
     def __init__(self, config: FineTune, groups: np.ndarray, first: int) -> None:
         self.config, self.groups, self.first = config, groups, first
@@ -77,7 +97,7 @@ class Steps:
             rows = batches.next()[0].tolist()
             if step < self.first:
                 continue
-            u = stream(f"{c.seed} step {step}", "augment").random((len(rows), 3))
+            u = stream(f"{c.seed} step {step}", "augment").random((len(rows), 3))  # (B, 3)
             yield [
                 (row, float(x), float(y), bool(z < 0.5)) if c.augment else (row, 0.5, 0.5, False)
                 for row, (x, y, z) in zip(rows, u, strict=True)

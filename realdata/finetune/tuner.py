@@ -40,6 +40,12 @@ class Resources:
         Processes that read images; 0: this one does.
     save_every : int
         Steps between two checkpoints on disk: what a kill costs at most.
+
+    Examples
+    --------
+    >>> Resources(chunk=0)
+    Traceback (most recent call last):
+    sim.errors.InvalidInput: chunk: got 0; allowed: an integer >= 1
     """
 
     device: str = "cpu"
@@ -79,7 +85,7 @@ class FineTuner:
         train = sides[0]
         sample = Sample(np.zeros((len(train.rows), 1)), train.classes, train.modes)
         self.labels = Labels([config.noise], [sample], [config.seed])
-        self.groups = self.labels.balanced_over[0]
+        self.groups = self.labels.balanced_over[0]  # (n,)
         # Refuses batches that can't be drawn, before anything long begins.
         Batches([config.seed], [self.groups], classes=config.batch.classes, per_class=config.batch.per_class)
         self.backbone, self.head = self._nets(found)
@@ -111,7 +117,7 @@ class FineTuner:
     def embed(self, x: Tensor) -> Tensor:
         """Images (B, 3, s, s) -> embeddings (1, B, m), float32."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
-            features = self.backbone(x)
+            features = self.backbone(x)  # (B, width)
         index = torch.arange(len(x), device=x.device).unsqueeze(0)
         embeddings: Tensor = self.head(features.float().unsqueeze(0), index)
         return embeddings
@@ -124,8 +130,8 @@ class FineTuner:
         chunks = torch.split(x.to(self.device), self.resources.chunk)
         whole = len(chunks) == 1
         with torch.set_grad_enabled(whole):
-            embedded = [self.embed(chunk) for chunk in chunks]
-        leaf = torch.cat(embedded, 1).detach().requires_grad_()
+            embedded = [self.embed(chunk) for chunk in chunks]  # each (1, chunk, m)
+        leaf = torch.cat(embedded, 1).detach().requires_grad_()  # (1, B, m)
         sampling = dataclasses.replace(self.sampling, draws=draws)
         progress = self.steps / c.steps
         loss = self.loss.of_batch(leaf, self.labels.draw(rows, draws).to(self.device), sampling, progress)
@@ -151,7 +157,7 @@ class FineTuner:
         size = self.resources.chunk
         batches = [items[i : i + size] for i in range(0, len(items), size)]
         loader = DataLoader(images, batch_sampler=batches, num_workers=self.resources.workers)
-        embeddings = torch.cat([self.embed(x.to(self.device))[0] for x in loader])
+        embeddings = torch.cat([self.embed(x.to(self.device))[0] for x in loader])  # (n, m)
         options = metrics.Options(ks=DATASETS[self.config.data.name].ks)
         values = metrics.evaluate(embeddings, images.part.classes, images.part.modes, heavy=heavy, options=options)
         return metric_row(self.steps, split, self.meter, 0, self.loss, values)

@@ -61,6 +61,19 @@ def execute(
     Raises
     ------
     InvalidInput
+
+    Examples
+    --------
+    What is there is not trained again.
+
+    >>> import tempfile
+    >>> from sim.sweeps.grid import grid
+    >>> store, announced = Store(tempfile.mkdtemp()), []
+    >>> base = {"steps": 2, "checkpoints": 1, "data.params": {"samples_per_mode": 8}, "batch.per_class": 4}
+    >>> execute(grid(base, {"seed": range(1)}), store, on_start=announced.append)
+    >>> execute(grid(base, {"seed": range(3)}), store, on_start=announced.append)
+    >>> announced, sorted(set(store.load()["seed"]))
+    ([2, 4], [0, 1, 2])
     """
     chosen, resources = EXECUTORS[executor], resources or Resources()
     done = store.finished(c.key() for c in configs)

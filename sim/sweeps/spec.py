@@ -237,6 +237,11 @@ def load(place: str | Path, *, check: bool = True) -> list[RunConfig]:
     ------
     InvalidInput
         If there is neither, or as `read`.
+
+    Examples
+    --------
+    >>> {config.data.name for config in load("digits", check=False)}
+    {'digits'}
     """
     if str(place) in shipped():
         return read((resources.files("sim.sweeps") / "specs" / f"{place}.yaml").read_text(), str(place), check=check)

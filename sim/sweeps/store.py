@@ -45,6 +45,17 @@ class Store:
     ----------
     folder : path
         Made if it doesn't exist.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sim.training import RunResult
+    >>> store, config = Store(tempfile.mkdtemp()), RunConfig(seed=3)
+    >>> store.add([RunResult(config, rows=[{"step": 0, "split": "test", "recall_at_1": 0.5}])], seconds=1.0)
+    >>> store.finished([config.key(), RunConfig(seed=4).key()]) == {config.key()}
+    True
+    >>> store.load()[["seed", "noise.level", "step", "split", "recall_at_1"]].to_dict("records")
+    [{'seed': 3, 'noise.level': 0.0, 'step': 0, 'split': 'test', 'recall_at_1': 0.5}]
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
@@ -106,6 +117,16 @@ class Store:
         ------
         InvalidInput
             If the run isn't there or keeps none.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from sim.training import RunResult
+        >>> store, config = Store(tempfile.mkdtemp()), RunConfig(save_embeddings=True)
+        >>> store.add([RunResult(config, arrays={"embeddings_test": np.zeros((5, 2))})], seconds=1.0)
+        >>> store.arrays(config)["embeddings_test"].shape
+        (5, 2)
         """
         import numpy as np
 
@@ -173,6 +194,16 @@ def load(folder: str | os.PathLike[str], query: str | None = None) -> pd.DataFra
     ------
     InvalidInput
         If there is no store, or the query can't be evaluated.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sim.training import RunResult
+    >>> folder = tempfile.mkdtemp()
+    >>> results = [RunResult(RunConfig(seed=s), rows=[{"step": 0, "split": "test"}]) for s in range(4)]
+    >>> Store(folder).add(results, seconds=1.0)
+    >>> sorted(load(folder, 'loss.name == "triplet" and seed > 1')["seed"])
+    [2, 3]
     """
     if not (Path(folder) / INDEX).exists():
         raise InvalidInput("out", str(folder), f"a folder with results (it has no {INDEX})")

@@ -254,3 +254,41 @@ def test_eps_with_two_samples_a_class_warns() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         grid({**TINY, "batch.per_class": 3}, {"positive": ["easy"]})
+
+
+def test_draws_taken_ahead_change_nothing() -> None:
+    """Neither how many at the start, nor a change in mid-run."""
+    configs = grid({**TINY, "noise.level": 0.3, "positive": "random", "negative": "random"}, {"seed": [0, 1]})
+    problems = [build(c.data.name, c.seed, **c.data.params) for c in configs]
+    expected = run(configs).embed("test")
+    few, changed = (Trainer(configs, problems, ahead=n) for n in (1, 7))
+    for step in range(configs[0].steps):
+        if step == 10:
+            changed.draw_ahead(3)
+        few.step()
+        changed.step()
+    assert torch.equal(few.embed("test"), expected)
+    assert torch.equal(changed.embed("test"), expected)
+
+
+def test_a_trainer_goes_on_from_another_if_shapes_agree() -> None:
+    def trainer(**fields: object) -> Trainer:
+        (config,) = grid({**TINY, **fields}, {"seed": [0]})
+        return Trainer([config], [build(config.data.name, 0, **config.data.params)])
+
+    old = trainer()
+    for _ in range(5):
+        old.step()
+    new = trainer(positive="random")
+    assert new.carry_over(old)
+    assert (new.steps, new.optimizer.steps) == (5, 5)
+    assert torch.equal(new.embed("test"), old.embed("test"))
+    for mine, its in zip(new.optimizer.moments, old.optimizer.moments, strict=True):
+        assert torch.equal(mine, its) and its.any()
+    before = old.embed("test")
+    new.step()
+    assert torch.equal(old.embed("test"), before)  # nothing is shared
+    for other in (trainer(**{"net.params": {"width": 8, "depth": 1}}), trainer(**{"optimizer.name": "sgd"})):
+        start = other.embed("test")
+        assert not other.carry_over(old)
+        assert other.steps == 0 and torch.equal(other.embed("test"), start)

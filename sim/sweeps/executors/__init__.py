@@ -41,6 +41,11 @@ class Resources:
         Processes; None: one a core.
     scheduler : str or None
         Address of a dask scheduler; None: a cluster of ``workers`` processes on this machine.
+
+    Examples
+    --------
+    >>> Resources(workers=2).processes, Resources().processes >= 1
+    (2, True)
     """
 
     device: str = "cpu"
@@ -60,7 +65,16 @@ Executor = Callable[[Sequence[Group], Resources, OnSteps], Iterator[Done]]
 
 
 def train_group(group: Group, device: str, on_steps: OnSteps | None = None) -> Done:
-    """Build the problems of runs of one program and train them together."""
+    """Build the problems of runs of one program and train them together.
+
+    Examples
+    --------
+    >>> from sim.sweeps.grid import grid
+    >>> base = {"steps": 2, "checkpoints": 1, "data.params": {"samples_per_mode": 8}, "batch.per_class": 4}
+    >>> results, seconds = train_group(grid(base, {"seed": range(3)}), "cpu")
+    >>> [result.status for result in results], seconds > 0
+    (['done', 'done', 'done'], True)
+    """
     started = time.perf_counter()
     built: dict[str, Problem] = {}
     problems = []
@@ -92,7 +106,7 @@ def check_main_guard() -> None:
     script = main.get("__file__")
     if frame is None or script is None or not Path(script).is_file():
         return  # a notebook, or -c: nothing that a new process would run again
-    tree = ast.parse(Path(script).read_text())
+    tree = ast.parse(Path(script).read_bytes())
     for node in ast.walk(tree):
         asks_name = isinstance(node, ast.If) and any(
             isinstance(part, ast.Name) and part.id == "__name__" for part in ast.walk(node.test)
