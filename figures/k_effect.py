@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 
 from figures import Entry, Source
-from figures.style import DOUBLE_COLUMN, line_with_band, name_of
+from figures.style import DOUBLE_COLUMN, line_with_band, looks_of, name_of
 from sim.catalogue import FIGURES
 from sim.studies import final, table
 
@@ -21,11 +21,11 @@ METRICS = {
 def draw(source: Source) -> Figure:
     """A panel for each metric, a line for each positive policy."""
     summary = table(final(source.results), list(METRICS), ["positive", "batch.per_class"])
+    looks = looks_of(summary["positive"])
     figure, axes = plt.subplots(1, len(METRICS), figsize=(DOUBLE_COLUMN, 2.0))
     for axis, (metric, label) in zip(axes, METRICS.items(), strict=True):
         for positive, rows in summary.groupby("positive"):
-            name = name_of(str(positive))
-            line_with_band(axis, rows, "batch.per_class", metric, str(positive), label=name)
+            line_with_band(axis, rows, "batch.per_class", metric, looks[str(positive)], label=name_of(str(positive)))
         axis.set_xscale("log", base=2)
         axis.xaxis.set_major_locator(FixedLocator(sorted(summary["batch.per_class"].unique())))
         axis.xaxis.set_minor_locator(NullLocator())

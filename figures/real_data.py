@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from figures import Entry, Source
-from figures.style import DOUBLE_COLUMN, line_with_band, name_of
+from figures.style import DOUBLE_COLUMN, POSITIVE_LOOK, line_with_band, name_of
 from sim.catalogue import FIGURES, LOSSES, RECORDED
 from sim.studies import table
 
@@ -38,8 +38,8 @@ def draw(_: Source) -> Figure:
         for axis, loss in zip(line, SHOWN, strict=True):
             for positive in ("easy", "random"):
                 own = summary[(summary["loss.name"] == loss) & (summary["positive"] == positive)]
-                name = name_of(positive)
-                line_with_band(axis, own, "noise.level", "recall_at_1", positive, label=name, markersize=3)
+                look = {**POSITIVE_LOOK[positive], "label": name_of(positive), "markersize": 3}
+                line_with_band(axis, own, "noise.level", "recall_at_1", look)
             if axis in axes[0]:
                 axis.set_title(LOSSES[loss].title or loss)
             if axis in axes[-1]:

@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from figures import Entry, Source
-from figures.style import DOUBLE_COLUMN, line_with_band, name_of
+from figures.style import DOUBLE_COLUMN, line_with_band, looks_of, name_of
 from sim.catalogue import FIGURES
 from sim.studies import final, table
 
@@ -27,6 +27,7 @@ def draw_metrics(
     """
     truth = truth or {}
     summary = table(final(source.results), list(metrics))
+    looks = looks_of(summary["positive"])
     losses = sorted(summary["loss.name"].unique(), reverse=True)
     figure, axes = plt.subplots(
         len(losses),
@@ -40,7 +41,7 @@ def draw_metrics(
         for axis, (metric, label) in zip(row, metrics.items(), strict=True):
             for positive, lines in summary[summary["loss.name"] == loss].groupby("positive"):
                 name = f"{name_of(positive)} positives"
-                line_with_band(axis, lines, "noise.level", metric, positive, label=name)
+                line_with_band(axis, lines, "noise.level", metric, looks[positive], label=name)
             if metric in truth:
                 axis.axhline(truth[metric], color="0.4", linewidth=0.8, linestyle=":", zorder=0)
             if metric in log:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,16 +11,19 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from sim.catalogue import POSITIVES
+from sim.registry import natural
 
 if TYPE_CHECKING:
     import pandas as pd
-
 
 STYLE = Path(__file__).parent / "paper.mplstyle"
 DOUBLE_COLUMN = 6.9
 """Width of a two-column figure in inches."""
 
-POSITIVE_LOOK: dict[str, dict[str, Any]] = {
+Look = dict[str, Any]
+"""Colour, marker and line, as matplotlib's ``plot`` takes them."""
+
+POSITIVE_LOOK: dict[str, Look] = {
     "easy": {"color": "#0072B2", "marker": "o", "linestyle": "-"},
     "random": {"color": "#D55E00", "marker": "s", "linestyle": "--"},
     "all": {"color": "#666666", "marker": "^", "linestyle": ":"},
@@ -28,26 +32,33 @@ POSITIVE_LOOK: dict[str, dict[str, Any]] = {
 }
 SPARE_COLOURS = ("#56B4E9", "#E69F00", "#F0E442", "#000000", "#882255")
 SPARE_MARKERS = ("P", "X", "*", "<", ">", "h", "p")
+# Five and seven have no common factor: all 35 differ, neighbours in colour and marker.
+SPARE_LOOKS: list[Look] = [
+    {"color": SPARE_COLOURS[k % 5], "marker": SPARE_MARKERS[k % 7], "linestyle": (0, (3, 1, 1, 1))} for k in range(35)
+]
 
 
-def look_of(positive: str) -> dict[str, Any]:
-    """Colour, marker and line of a positive policy; of one without a look of its own always the same, made of its name.
+def looks_of(positives: Iterable[str]) -> dict[str, Look]:
+    """A look for each positive policy of a figure, no two alike.
+
+    A policy without a look of its own has one made of its name, the same in every figure; where two names made the same, the
+    later one takes the next that is free (of 35).
 
     Examples
     --------
-    >>> look_of("easy")["color"]
-    '#0072B2'
-    >>> look_of("k_easy:3") == look_of("k_easy:3") != look_of("k_easy:4")
+    >>> looks = looks_of(["easy", "k_easy:10", "k_easy:11"])
+    >>> looks["easy"]["color"], looks["k_easy:10"] == looks["k_easy:11"]
+    ('#0072B2', False)
+    >>> looks["k_easy:10"] == looks_of(["k_easy:10"])["k_easy:10"]
     True
     """
-    if positive in POSITIVE_LOOK:
-        return POSITIVE_LOOK[positive]
-    number = zlib.crc32(positive.encode())
-    return {
-        "color": SPARE_COLOURS[number % len(SPARE_COLOURS)],
-        "marker": SPARE_MARKERS[number % len(SPARE_MARKERS)],
-        "linestyle": (0, (3, 1, 1, 1)),
-    }
+    looks: dict[str, Look] = {}
+    for positive in sorted(set(positives), key=natural):
+        own = zlib.crc32(positive.encode()) % len(SPARE_LOOKS)
+        by_choice = SPARE_LOOKS[own:] + SPARE_LOOKS[:own]
+        free = (look for look in by_choice if look not in looks.values())
+        looks[positive] = POSITIVE_LOOK.get(positive) or next(free, by_choice[0])
+    return looks
 
 
 def name_of(positive: str) -> str:
@@ -62,11 +73,31 @@ def name_of(positive: str) -> str:
     return (POSITIVES[positive].title if positive in POSITIVES else "") or positive
 
 
-def line_with_band(axis: Axes, rows: pd.DataFrame, x: str, metric: str, positive: str, **look: Any) -> Line2D:
-    """A positive policy's means over ``x`` with the band of their intervals, from rows of `sim.studies.table`."""
-    own = {**look_of(positive), **look}
-    (line,) = axis.plot(rows[x], rows[metric], **own)
+def line_with_band(axis: Axes, rows: pd.DataFrame, x: str, metric: str, look: Look, **more: Any) -> Line2D:
+    """Means over ``x`` with the band of their intervals, from rows of `sim.studies.table`.
+
+    Parameters
+    ----------
+    axis : matplotlib axes
+    rows : DataFrame
+        With the columns ``x``, ``metric``, ``metric_low`` and ``metric_high``.
+    x, metric : str
+    look : Look
+        Of `looks_of`.
+    **more
+        On top of it, for ``plot``: a label, another size of the markers.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from matplotlib.figure import Figure
+    >>> rows = pd.DataFrame({"noise": [0.0, 0.2], "spread": [1.0, 0.5], "spread_low": [0.9, 0.4], "spread_high": [1.1, 0.6]})
+    >>> line = line_with_band(Figure().subplots(), rows, "noise", "spread", POSITIVE_LOOK["easy"], label="easy")
+    >>> line.get_color(), line.get_label()
+    ('#0072B2', 'easy')
+    """
+    (line,) = axis.plot(rows[x], rows[metric], **{**look, **more})
     axis.fill_between(
-        rows[x], rows[f"{metric}_low"], rows[f"{metric}_high"], color=own["color"], alpha=0.2, linewidth=0
+        rows[x], rows[f"{metric}_low"], rows[f"{metric}_high"], color=line.get_color(), alpha=0.2, linewidth=0
     )
     return line

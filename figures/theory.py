@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from figures import Entry, Source
-from figures.style import DOUBLE_COLUMN, look_of
+from figures.style import DOUBLE_COLUMN, POSITIVE_LOOK
 from sim.catalogue import FIGURES
 
 DIMENSIONS = range(1, 10)
@@ -54,7 +54,7 @@ def draw(source: Source) -> Figure:
 
     data = computed(source.profile == "tiny")
     figure, axes = plt.subplots(1, 4, figsize=(DOUBLE_COLUMN, 2.0))
-    blue, orange = look_of("easy")["color"], look_of("random")["color"]
+    blue, orange = POSITIVE_LOOK["easy"]["color"], POSITIVE_LOOK["random"]["color"]
 
     axis = axes[0]
     for m, values in data["spread"].items():

@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from figures import Entry, Source
-from figures.style import DOUBLE_COLUMN, line_with_band, name_of
+from figures.style import DOUBLE_COLUMN, line_with_band, looks_of, name_of
 from sim.catalogue import FIGURES
 from sim.studies import final, table
 
@@ -26,12 +26,12 @@ def draw(source: Source) -> Figure:
     figure, axes = plt.subplots(
         3 * bands, ACROSS, figsize=(DOUBLE_COLUMN, 1.02 * 3 * bands + 0.5), sharex=True, squeeze=False
     )
-    lines = {}
+    looks, lines = looks_of(summary["positive"]), {}
     for place, loss in enumerate(losses):
         for row, (metric, label) in enumerate(METRICS.items()):
             axis = axes[3 * (place // ACROSS) + row, place % ACROSS]
             for positive, rows in summary[summary["loss.name"] == loss].groupby("positive"):
-                lines[positive] = line_with_band(axis, rows, "noise.level", metric, str(positive), markersize=3)
+                lines[positive] = line_with_band(axis, rows, "noise.level", metric, looks[str(positive)], markersize=3)
             axis.set_ylim(0, {"relative_spread": 1.25, "subclusters_linkage": 4.9, "recall_at_1": 1.05}[metric])
             axis.grid(True)
             if row == 0:
