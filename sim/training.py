@@ -18,13 +18,13 @@ from sim import losses, metrics, optim
 from sim.catalogue import LOSSES, NETS, OPTIMIZERS, WEIGHTINGS
 from sim.config import RunConfig
 from sim.errors import InvalidInput
-from sim.generators import Sample
 from sim.labels import Labels
 from sim.losses import weighting
 from sim.nets import Net
 from sim.problems import Problem
 from sim.samplers import Memory, RunDraws
 from sim.samplers.batches import Batches
+from sim.splits import Split
 
 CHECK_EVERY = 25
 """Steps between two looks for diverged runs (a look is a synchronisation on CUDA)."""
@@ -63,35 +63,6 @@ class RunResult:
     diverged_at: int | None = None
     rows: list[Row] = field(default_factory=list)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
-
-
-class _Split:
-    """One split of R runs' problems on the device; runs that share a problem share its memory."""
-
-    def __init__(
-        self, samples: Sequence[Sample], reference: Sequence[Sample], device: torch.device, dtype: torch.dtype
-    ):
-        unique = list({id(s): (s, r) for s, r in zip(samples, reference, strict=True)}.values())
-        if len({(s.x.shape, s.t) for s, _ in unique}) > 1:
-            raise InvalidInput("data", [s.x.shape for s, _ in unique], "one shape and one number of classes a group")
-        self.samples = list(samples)
-        self.n, self.shape, self.t = unique[0][0].n, unique[0][0].x.shape[1:], unique[0][0].t
-        place = {id(s): k for k, (s, _) in enumerate(unique)}
-        self.problem = torch.tensor([place[id(s)] for s in samples], device=device)  # (R,)
-        x = np.concatenate([_standardised(s.x, r.x) for s, r in unique])
-        self.x = torch.from_numpy(x).to(device, dtype)  # (problems * n, ...)
-
-    def rows(self, index: Tensor) -> Tensor:
-        """Inputs (R, B, ...) at positions (R, B)."""
-        return self.x[self.problem.unsqueeze(1) * self.n + index]
-
-
-def _standardised(x: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Centre each feature and scale all by one number, both taken from the training sample: geometry stays as it is."""
-    centred = reference - reference.mean(0)
-    scale = np.sqrt(np.mean(np.square(centred)))
-    standardised: np.ndarray = (x - reference.mean(0)) / (scale if scale > 0 else 1.0)
-    return standardised
 
 
 class LossMeter:
@@ -214,14 +185,14 @@ class Trainer:
         self.diverged_at: list[int | None] = [None] * len(configs)
         self.meter = LossMeter(len(configs), self.device, self.dtype)
 
-    def _splits(self, problems: Sequence[Problem]) -> dict[str, _Split]:
+    def _splits(self, problems: Sequence[Problem]) -> dict[str, Split]:
         train = [p.train for p in problems]
-        splits = {"train": _Split(train, train, self.device, self.dtype)}
+        splits = {"train": Split(train, train, self.device, self.dtype)}
         if "test" in self.first.evaluate:
-            splits["test"] = _Split([p.test for p in problems], train, self.device, self.dtype)
+            splits["test"] = Split([p.test for p in problems], train, self.device, self.dtype)
         return splits
 
-    def _net(self, inits: Sequence[object], data: _Split) -> Net:
+    def _net(self, inits: Sequence[object], data: Split) -> Net:
         first = self.first
         table = {"samples": data.n} if first.net.kind == "table" else {}
         if table and first.evaluate != ("train",):
@@ -233,7 +204,7 @@ class Trainer:
         )
         return net.to(self.device, self.dtype)
 
-    def _loss(self, inits: Sequence[object], data: _Split) -> losses.Loss:
+    def _loss(self, inits: Sequence[object], data: Split) -> losses.Loss:
         first = self.first
         params = {**first.loss.params, **self._per_run_loss_params()}
         given = {"runs": len(self.configs), "classes": data.t, "dim": first.net.dim, "keys": inits}
