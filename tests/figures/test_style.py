@@ -25,7 +25,7 @@ def drawn(name: str) -> list[tuple[object, object]]:
     rows = pd.DataFrame(
         {"positive": p, "loss.name": "triplet", "negative": "random", "noise.level": level, "seed": seed}
         | {"key": f"{p} {level} {seed}", "status": "done", "split": "test", "step": 1, "batch.per_class": 8}
-        | {m: level + 0.1 * seed for m in ("within_mean", "relative_spread", "subclusters_linkage", "recall_at_1")}
+        | dict.fromkeys(("within_mean", "relative_spread", "subclusters_linkage", "recall_at_1"), level + 0.1 * seed)
         for p in [*STRANGERS, *POSITIVE_LOOK]
         for level in (0.1, 0.2)
         for seed in range(3)
