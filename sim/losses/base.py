@@ -78,6 +78,11 @@ class Loss(nn.Module, abc.ABC):
 
     _progress = 0.0
 
+    @classmethod
+    def weighed_by(cls, weighting: Weighting) -> bool:
+        """Whether it has the tuples that a weighting weighs."""
+        return cls.weighable and (cls.of_classes or not weighting.of_classes)
+
     def weights(self, terms: Tensor, mask: Tensor) -> Tensor:
         """Weight of every tuple, >= 0 and without a gradient; 1 without a weighting. Shapes (R, ...)."""
         if self.weighting is None:
