@@ -158,11 +158,11 @@ def draw(weights: Tensor, uniforms: Tensor) -> Chosen:
     >>> draw(weights, torch.tensor([[[0.0, 0.2, 0.25, 0.9]]])).index.tolist()
     [[[0, 0, 2, 2]]]
     """
-    cumulative = weights.cumsum(-1)
-    total = cumulative[..., -1:]
-    index = torch.searchsorted(cumulative, uniforms * total, right=True)
+    cumulative = weights.cumsum(-1)  # (R, B, C)
+    total = cumulative[..., -1:]  # (R, B, 1)
+    index = torch.searchsorted(cumulative, uniforms * total, right=True)  # (R, B, S)
     # u * total can round up to total itself: the last column with weight is then meant.
-    last = (cumulative < total).sum(-1, keepdim=True)
+    last = (cumulative < total).sum(-1, keepdim=True)  # (R, B, 1)
     return Chosen(torch.minimum(index, last), (total > 0).expand_as(index))
 
 
