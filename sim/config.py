@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sim import problems
-from sim.catalogue import LOSSES, NETS, OPTIMIZERS, SCHEDULES
+from sim.catalogue import LOSSES, NETS, OPTIMIZERS, SCHEDULES, WEIGHTINGS
 from sim.errors import InvalidInput, takes
 
 SCHEMA = 1
@@ -170,11 +170,13 @@ class RunConfig(_Model):
         noise.check(self.noise.kind, self.noise.level, self.noise.params)
         if not self.evaluate:
             raise InvalidInput("evaluate", self.evaluate, "train, test or both")
+        losses.check_parameters(self.loss.name, self.loss.params)
         loss = losses.make(self.loss.name, **self.loss.params, runs=1, classes=2, dim=self.net.dim)
         sampling = loss.sampling(self.positive, self.negative)
         if self.robust.name != "none":
+            takes("robust.params", WEIGHTINGS[self.robust.name], self.robust.params)
             robust = weighting.make(self.robust.name, **self.robust.params)
-            fits = [n for n in LOSSES if LOSSES[n].weighable and (not robust.of_classes or LOSSES[n].of_classes)]
+            fits = [n for n in LOSSES if LOSSES[n].weighed_by(robust)]
             if self.loss.name not in fits:
                 raise InvalidInput("loss.name", self.loss.name, f"with {self.robust.name}: one of {', '.join(fits)}")
         elif self.robust.params:
@@ -189,7 +191,7 @@ class RunConfig(_Model):
             raise InvalidInput("batch.classes", 1, "0 (uniform batches) or at least 2 (else there are no negatives)")
         # Batches are balanced over the labels of static noise; labels drawn afresh fall into unequal groups.
         as_labelled = self.noise.mode == "static" or self.noise.level == 0
-        if self.batch.classes and self.batch.per_class == 2 and self.positive == "easy" and as_labelled:
+        if self.batch.classes and self.batch.per_class == 2 and sampling.positive.by_distance and as_labelled:
             warnings.warn(
                 "batch.per_class: with 2 samples a class in the batch an anchor has a single positive, so that "
                 "easy, hard and random positives are the same; take 3 or more",

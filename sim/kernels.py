@@ -101,7 +101,7 @@ def _squared_row(x: Any, r: int, i: int, row: Any) -> None:
 @_compiled
 def _pick(kind: int, nearest: bool, row: Any, mask: Any, u: float, beyond: float) -> int:
     """Position of the choice, or -1: the first of the nearest (or farthest), or the floor(u n)-th of n."""
-    if kind == 0:
+    if kind == Single.RANDOM:
         count = 0
         for j in range(len(row)):
             count += mask[j]
@@ -114,7 +114,7 @@ def _pick(kind: int, nearest: bool, row: Any, mask: Any, u: float, beyond: float
         return -1
     # The extreme value first, then where it stands: the first loop has no branches.
     sign = row.dtype.type(1) if nearest else row.dtype.type(-1)
-    limit = sign * beyond if kind == 3 else row.dtype.type(-np.inf)
+    limit = sign * beyond if kind == Single.SEMIHARD else row.dtype.type(-np.inf)
     best = row.dtype.type(np.inf)
     for j in range(len(row)):
         value = sign * row[j]
@@ -141,16 +141,16 @@ def _singles(
                 same[j] = labels[r, j] == labels[r, i]
                 other[j] = not same[j]
             same[i] = False
-            if pos == 3:
-                n = _pick(neg, neg != 1, row, other, u_neg[r, i], row[0])
+            if pos == Single.SEMIHARD:
+                n = _pick(neg, neg != Single.EASY, row, other, u_neg[r, i], row[0])
                 p = _pick(pos, False, row, same, u_pos[r, i], row[max(n, 0)])
             else:
-                p = _pick(pos, pos == 1, row, same, u_pos[r, i], row[0])
-                n = _pick(neg, neg != 1, row, other, u_neg[r, i], row[max(p, 0)])
+                p = _pick(pos, pos == Single.EASY, row, same, u_pos[r, i], row[0])
+                n = _pick(neg, neg != Single.EASY, row, other, u_neg[r, i], row[max(p, 0)])
             chosen[0, r, i], chosen[1, r, i] = max(p, 0), max(n, 0)
             # The side that waits for the other one takes it down with it where it finds nothing.
-            found[0, r, i] = p >= 0 and (neg != 3 or n >= 0)
-            found[1, r, i] = n >= 0 and (pos != 3 or p >= 0)
+            found[0, r, i] = p >= 0 and (neg != Single.SEMIHARD or n >= 0)
+            found[1, r, i] = n >= 0 and (pos != Single.SEMIHARD or p >= 0)
 
 
 def choose_singles(

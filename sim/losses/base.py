@@ -52,6 +52,14 @@ class Loss(nn.Module, abc.ABC):
 
     A loss is called with the names of policies, which are then looked up and checked (`forward`), or with a `Sampling` that was
     resolved once (`of_batch`), as at every step of a training.
+
+    Examples
+    --------
+    >>> class Spread(Loss):
+    ...     def compute(self, embeddings, labels, sampling):
+    ...         return embeddings.var(1).sum(-1)
+    >>> Spread()(torch.tensor([[[0.0], [2.0]]]), torch.tensor([[0, 1]]))
+    tensor([2.])
     """
 
     per_run: tuple[str, ...] = ()
@@ -80,6 +88,11 @@ class Loss(nn.Module, abc.ABC):
     """Given to `make`."""
 
     _progress = 0.0
+
+    @classmethod
+    def weighed_by(cls, weighting: Weighting) -> bool:
+        """Whether it has the tuples that a weighting weighs."""
+        return cls.weighable and (cls.of_classes or not weighting.of_classes)
 
     def weights(self, terms: Tensor, mask: Tensor) -> Tensor:
         """Weight of every tuple, >= 0 and without a gradient; 1 without a weighting. Shapes (R, ...)."""
@@ -192,6 +205,15 @@ class TupleLoss(Loss):
         Use squared Euclidean distances.
     reduction : str
         See `reduce`.
+
+    Examples
+    --------
+    >>> class Pull(TupleLoss):
+    ...     def of_tuples(self, tuples, alpha, labels):
+    ...         return self.reduced(tuples.positive, tuples.pos_mask)
+    >>> loss = Pull(alpha=1.0, squared_distances=False, reduction="mean")
+    >>> loss(torch.tensor([[[0.0], [2.0], [3.0]]]), torch.tensor([[0, 0, 1]]), positive="easy", negative="all")
+    tensor([2.])
     """
 
     per_run: tuple[str, ...] = ("alpha",)
@@ -206,7 +228,7 @@ class TupleLoss(Loss):
 
     def compute(self, embeddings: Tensor, labels: Tensor, sampling: Sampling) -> Tensor:
         """See `Loss.compute`."""
-        alpha = expand("alpha", self.alpha.to(embeddings), len(embeddings))
+        alpha = expand("alpha", self.alpha.to(embeddings), len(embeddings))  # (R,)
         tuples = select_tuples(embeddings, labels, sampling, alpha=alpha, squared=self.squared_distances)
         return self.of_tuples(tuples, alpha, labels)
 
@@ -224,6 +246,15 @@ class SimilarityLoss(Loss):
         Normalise the embeddings first; similarities are then cosines, and the nearest is the most similar.
     reduction : str
         See `reduce`.
+
+    Examples
+    --------
+    >>> class Dissimilar(SimilarityLoss):
+    ...     def of_similarities(self, tuples):
+    ...         return self.reduced(1 - tuples.positive, tuples.pos_mask)
+    >>> loss = Dissimilar(cosine=True, reduction="mean")
+    >>> loss(torch.tensor([[[1.0, 0.0], [0.0, 2.0]]]), torch.tensor([[0, 0]]), positive="easy")
+    tensor([1.])
     """
 
     published_negative = "all"
@@ -239,7 +270,7 @@ class SimilarityLoss(Loss):
         if self.cosine:
             embeddings = F.normalize(embeddings, dim=-1)
             if sampling.memory is not None:
-                stored = F.normalize(sampling.memory.embeddings, dim=-1)
+                stored = F.normalize(sampling.memory.embeddings, dim=-1)  # (R, Q, m)
                 sampling = replace(sampling, memory=Memory(stored, sampling.memory.labels))
         return self.of_similarities(select_tuples(embeddings, labels, sampling, dot=True))
 
@@ -259,6 +290,15 @@ class ProxyLoss(Loss):
         Whose streams initialise the class vectors; default 0 to R - 1.
     centres : int
         Class vectors a class.
+
+    Examples
+    --------
+    >>> class FromProxies(ProxyLoss):
+    ...     def of_proxies(self, embeddings, labels):
+    ...         return (1 - self.cosines(embeddings))[self.own_class(labels)].view(labels.shape).mean(-1)
+    >>> loss = FromProxies(runs=1, classes=2, dim=3, keys=None)
+    >>> abs(loss(loss.proxies.detach(), torch.tensor([[0, 1]])).item()) < 1e-6
+    True
     """
 
     published_negative = "all"
@@ -291,6 +331,10 @@ class ProxyLoss(Loss):
         if int(labels.max()) >= self.classes:
             raise InvalidInput("labels", int(labels.max()), f"less than the number of classes, {self.classes}")
         return self.of_proxies(embeddings, labels)
+
+    def own_class(self, labels: Tensor) -> Tensor:
+        """Which class is a sample's: (R, B) -> bool (R, B, t)."""
+        return labels.unsqueeze(-1) == torch.arange(self.classes, device=labels.device)
 
     def cosines(self, embeddings: Tensor) -> Tensor:
         """Cosines between embeddings (R, B, m) and class vectors, (R, B, t * centres)."""

@@ -45,11 +45,11 @@ class Contrastive(TupleLoss):
 
     def of_tuples(self, tuples: Tuples, alpha: Tensor, labels: Tensor) -> Tensor:
         """See `TupleLoss.of_tuples`."""
-        pos = tuples.positive * tuples.pos_mask
-        neg = (alpha.view(-1, 1, 1, 1) - tuples.negative).clamp_min(0) * tuples.neg_mask
+        pos = tuples.positive * tuples.pos_mask  # (R, B, P)
+        neg = (alpha.view(-1, 1, 1, 1) - tuples.negative).clamp_min(0) * tuples.neg_mask  # (R, B, P or 1, N)
         if self.squared:
             pos, neg = pos.square(), neg.square()
         sides = [(t.flatten(1), mask.flatten(1)) for t, mask in ((pos, tuples.pos_mask), (neg, tuples.neg_mask))]
         if self.reduction == "avg_nonzero":
-            return self.reduced(*sides[0]) + self.reduced(*sides[1])
+            return self.reduced(*sides[0]) + self.reduced(*sides[1])  # (R,)
         return self.reduced(*(torch.cat(both, 1) for both in zip(*sides, strict=True)))

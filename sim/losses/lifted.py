@@ -38,8 +38,8 @@ class Lifted(TupleLoss):
 
     def of_tuples(self, tuples: Tuples, alpha: Tensor, labels: Tensor) -> Tensor:
         """See `TupleLoss.of_tuples`."""
-        whole = tuples.pos_mask.any(-1) & tuples.neg_mask.flatten(2).any(-1)
-        pull = masked_logsumexp(tuples.positive, tuples.pos_mask)
+        whole = tuples.pos_mask.any(-1) & tuples.neg_mask.flatten(2).any(-1)  # (R, B)
+        pull = masked_logsumexp(tuples.positive, tuples.pos_mask)  # (R, B)
         push = masked_logsumexp(alpha.view(-1, 1, 1) - tuples.negative.flatten(2), tuples.neg_mask.flatten(2))
-        terms = (pull + push).where(whole, 0.0).clamp_min(0)
+        terms = (pull + push).where(whole, 0.0).clamp_min(0)  # (R, B)
         return self.reduced(terms, whole)

@@ -76,7 +76,7 @@ class Margin(TupleLoss):
             if classes is None:
                 raise InvalidInput("classes", None, "the number of classes, as beta is learnt per class")
             start = start.unsqueeze(1).expand(runs, classes)
-        self.beta = nn.Parameter(start.clone())
+        self.beta = nn.Parameter(start.clone())  # (R,) or (R, t)
 
     def learnt(self) -> dict[str, Tensor]:
         """The boundary, averaged over classes."""
@@ -90,10 +90,10 @@ class Margin(TupleLoss):
 
     def of_tuples(self, tuples: Tuples, alpha: Tensor, labels: Tensor) -> Tensor:
         """See `TupleLoss.of_tuples`."""
-        beta = self.boundaries(labels).to(alpha).unsqueeze(-1)
+        beta = self.boundaries(labels).to(alpha).unsqueeze(-1)  # (R, B, 1)
         alpha = alpha.view(-1, 1, 1)
-        pos = (tuples.positive - beta + alpha).clamp_min(0)
-        neg = ((beta + alpha).unsqueeze(-1) - tuples.negative).clamp_min(0)
+        pos = (tuples.positive - beta + alpha).clamp_min(0)  # (R, B, P)
+        neg = ((beta + alpha).unsqueeze(-1) - tuples.negative).clamp_min(0)  # (R, B, P or 1, N)
         pos_count, neg_count = (
             tuples.triplet_counts() if self.counts_triplets else (tuples.pos_mask.long(), tuples.neg_mask.long())
         )
@@ -101,9 +101,9 @@ class Margin(TupleLoss):
             terms, counts = (
                 torch.cat([a.flatten(1), b.flatten(1)], 1) for a, b in ((pos, neg), (pos_count, neg_count))
             )
-            weights = self.weights(terms, counts > 0) * counts
+            weights = self.weights(terms, counts > 0) * counts  # (R, all pairs)
             total, active = ((t * weights).sum(1) for t in (terms, terms > 0))
             return reduce(total, active, weights.sum(1), self.reduction)
-        total = (pos * pos_count).sum((1, 2)) + (neg * neg_count).sum((1, 2, 3))
+        total = (pos * pos_count).sum((1, 2)) + (neg * neg_count).sum((1, 2, 3))  # (R,)
         active = ((pos > 0) * pos_count).sum((1, 2)) + ((neg > 0) * neg_count).sum((1, 2, 3))
         return reduce(total, active, pos_count.sum((1, 2)) + neg_count.sum((1, 2, 3)), self.reduction)

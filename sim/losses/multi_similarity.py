@@ -54,6 +54,7 @@ class MultiSimilarity(SimilarityLoss):
     def of_similarities(self, tuples: Tuples) -> Tensor:
         """See `SimilarityLoss.of_similarities`."""
         alpha, beta, base = (self.column(name, tuples.positive) for name in self.per_run)
+        # A log of a sum an anchor on each side, (R, B).
         positive = masked_logsumexp(-alpha * (tuples.positive - base), tuples.pos_mask)
         negative = masked_logsumexp(beta * (tuples.negative.flatten(2) - base), tuples.neg_mask.flatten(2))
         zero = torch.zeros_like(positive)

@@ -52,6 +52,13 @@ class PytorchMetricLearning(Loss):
         The same for a class in ``miners``, ``distances`` (given to loss and miner) and ``reducers``.
     runs, classes, dim, keys
         See `ProxyLoss`.
+
+    Examples
+    --------
+    >>> points, labels = torch.tensor([[[0.0, 1.0], [0.6, 0.8], [1.0, 0.0]]]), torch.tensor([[0, 0, 1]])
+    >>> loss = PytorchMetricLearning(loss="TripletMarginLoss", loss_params={"margin": 1.0})
+    >>> round(loss(points, labels, generator=torch.Generator()).item(), 3)
+    0.478
     """
 
     published_negative = "all"
@@ -95,13 +102,14 @@ class PytorchMetricLearning(Loss):
         draws = sampling.draws
         if draws is None:
             raise InvalidInput("generator", None, "a torch.Generator or Draws: miners may be random")
-        seeds = (draws.uniform("pml", embeddings, (len(embeddings), 1)).double() * 2**53).long().flatten().tolist()
+        uniforms = draws.uniform("pml", embeddings, (len(embeddings), 1))  # (R, 1)
+        seeds = (uniforms.double() * 2**53).long().flatten().tolist()
         module = self._module[0].to(embeddings.device)
         values = []
         for r, seed in enumerate(seeds):
             with torch.random.fork_rng(devices=[embeddings.device] if embeddings.is_cuda else []):
                 torch.manual_seed(seed)
-                e, y = embeddings[r], labels[r]
+                e, y = embeddings[r], labels[r]  # (B, m), (B,)
                 tuples = None if self._miner is None else self._miner(e, y)
                 own = {name: p[r] for name, p in zip(self._names, self.stacked, strict=True)}
                 values.append(torch.func.functional_call(module, own, (e, y, tuples)))

@@ -54,10 +54,9 @@ class ProxyAnchor(ProxyLoss):
     def of_proxies(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """See `ProxyLoss.of_proxies`."""
         alpha, delta = (self.column(name, embeddings) for name in self.per_run)
-        cosines = self.cosines(embeddings)
-        own = labels.unsqueeze(-1) == torch.arange(self.classes, device=labels.device)
-        pull = masked_logsumexp(-alpha * (cosines - delta), own, 1)
-        push = masked_logsumexp(alpha * (cosines + delta), ~own, 1)
+        cosines, own = self.cosines(embeddings), self.own_class(labels)  # (R, B, t)
+        pull = masked_logsumexp(-alpha * (cosines - delta), own, 1)  # (R, t)
+        push = masked_logsumexp(alpha * (cosines + delta), ~own, 1)  # (R, t)
         zero = torch.zeros_like(pull)
-        present = own.any(1).sum(-1)
+        present = own.any(1).sum(-1)  # (R,)
         return torch.logaddexp(pull, zero).sum(-1) / present + torch.logaddexp(push, zero).mean(-1)

@@ -15,14 +15,26 @@ from sim.losses.base import ProxyLoss
 
 
 class CrossEntropy(ProxyLoss):
-    """Base of the softmax family: mean over the batch of - log softmax(logits)_y; its tuples are (sample, class) pairs."""
+    """Base of the softmax family: mean over the batch of - log softmax(logits)_y; its tuples are (sample, class) pairs.
+
+    Examples
+    --------
+    A loss of one's own gives the logits: here minus the squared distances to the class vectors.
+
+    >>> class Nearest(CrossEntropy):
+    ...     def of_proxies(self, embeddings, labels):
+    ...         return self.cross_entropy(-torch.cdist(embeddings, self.proxies).square(), labels)
+    >>> loss = Nearest(runs=1, classes=2, dim=2, keys=None)
+    >>> at = loss.proxies.detach()
+    >>> bool(loss(at, torch.tensor([[0, 1]])) < loss(at, torch.tensor([[1, 0]])))
+    True
+    """
 
     weighable = of_classes = True
 
     def cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
         """(R, B, t), (R, B) -> (R,)."""
-        own = labels.unsqueeze(-1) == torch.arange(self.classes, device=labels.device)
-        return self.reduced(-logits.log_softmax(-1), own)
+        return self.reduced(-logits.log_softmax(-1), self.own_class(labels))
 
 
 @LOSSES.register("softmax")
@@ -51,7 +63,7 @@ class Softmax(CrossEntropy):
         keys: Sequence[object] | None = None,
     ) -> None:
         super().__init__(runs=runs, classes=classes, dim=dim, keys=keys)
-        self.bias = nn.Parameter(torch.zeros(self.proxies.shape[0], 1, self.classes))
+        self.bias = nn.Parameter(torch.zeros(self.proxies.shape[0], 1, self.classes))  # (R, 1, t)
 
     def of_proxies(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """See `ProxyLoss.of_proxies`."""
@@ -131,7 +143,7 @@ class ProxyNCA(CrossEntropy):
 
     def of_proxies(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """See `ProxyLoss.of_proxies`."""
-        squared = 2 - 2 * self.cosines(embeddings)
+        squared = 2 - 2 * self.cosines(embeddings)  # (R, B, t)
         return self.cross_entropy(-squared / self.column("temperature", embeddings), labels)
 
 
@@ -187,14 +199,14 @@ class SoftTriple(CrossEntropy):
     def of_proxies(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """See `ProxyLoss.of_proxies`."""
         scale, gamma, delta = (self.column(name, embeddings) for name in self.per_run)
-        each = self.cosines(embeddings).view(*labels.shape, self.classes, self.centres)
-        similarity = ((each / gamma.unsqueeze(-1)).softmax(-1) * each).sum(-1)
-        own = labels.unsqueeze(-1) == torch.arange(self.classes, device=labels.device)
-        loss = self.cross_entropy(scale * (similarity - delta * own), labels)
+        each = self.cosines(embeddings).view(*labels.shape, self.classes, self.centres)  # (R, B, t, centres)
+        similarity = ((each / gamma.unsqueeze(-1)).softmax(-1) * each).sum(-1)  # (R, B, t)
+        loss = self.cross_entropy(scale * (similarity - delta * self.own_class(labels)), labels)
         return loss + self.tau * self._scatter() if self.tau else loss
 
     def _scatter(self) -> Tensor:
         """Sum of the distances between the centres of a class over 2 C(centres, 2), mean over classes, (R,)."""
-        centres = F.normalize(self.proxies, dim=-1).view(len(self.proxies), self.classes, self.centres, -1)
+        runs = len(self.proxies)
+        centres = F.normalize(self.proxies, dim=-1).view(runs, self.classes, self.centres, -1)  # (R, t, centres, m)
         # The sum over both triangles counts each pair twice.
         return pairwise(centres).sum((1, 2, 3)) / (2 * self.classes * max(1, self.centres * (self.centres - 1)))

@@ -31,7 +31,6 @@ class SupCon(SimilarityLoss):
 
     weighable = True
     per_run = ("temperature",)
-    temperature: Tensor
 
     def __init__(
         self, *, temperature: float | Tensor = 0.1, cosine: bool = True, reduction: str = "avg_nonzero"
@@ -42,10 +41,10 @@ class SupCon(SimilarityLoss):
     def of_similarities(self, tuples: Tuples) -> Tensor:
         """See `SimilarityLoss.of_similarities`."""
         temperature = self.column("temperature", tuples.positive)
-        s_ap = tuples.positive / temperature
-        positives = masked_logsumexp(s_ap, tuples.pos_mask).unsqueeze(-1)
-        negatives = masked_logsumexp(tuples.negative / temperature.unsqueeze(-1), tuples.neg_mask)
-        share = (torch.logaddexp(positives, negatives) - s_ap).where(tuples.pos_mask, 0.0)
-        count = tuples.pos_mask.sum(-1)
+        positive = tuples.positive / temperature  # (R, B, P)
+        positives = masked_logsumexp(positive, tuples.pos_mask).unsqueeze(-1)  # (R, B, 1)
+        negatives = masked_logsumexp(tuples.negative / temperature.unsqueeze(-1), tuples.neg_mask)  # (R, B, P or 1)
+        share = (torch.logaddexp(positives, negatives) - positive).where(tuples.pos_mask, 0.0)  # (R, B, P)
+        count = tuples.pos_mask.sum(-1)  # (R, B)
         terms = share.sum(-1) / count.clamp_min(1)
         return self.reduced(terms, count > 0)

@@ -53,15 +53,15 @@ class Triplet(TupleLoss):
     def of_tuples(self, tuples: Tuples, alpha: Tensor, labels: Tensor) -> Tensor:
         """See `TupleLoss.of_tuples`."""
         if self.soft or not tuples.all_pairs or self.weighting is not None:
-            gap = tuples.positive.unsqueeze(-1) - tuples.negative + alpha.view(-1, 1, 1, 1)
+            gap = tuples.positive.unsqueeze(-1) - tuples.negative + alpha.view(-1, 1, 1, 1)  # (R, B, P, N)
             mask = tuples.pos_mask.unsqueeze(-1) & tuples.neg_mask if tuples.all_pairs else tuples.triplet_mask()
             return self.reduced(F.softplus(gap) if self.soft else gap.clamp_min(0), mask)
         # The hinge is linear where it is active: with the counts of active triplets at hand, the sum over B^3 triplets
         # is a sum over pairs, and its gradient too.
-        of_positive, of_negative = active_counts(tuples, alpha)
+        of_positive, of_negative = active_counts(tuples, alpha)  # (R, B, B), (R, B, 1, B)
         if tuples.window is not None:
             below = active_counts(tuples, torch.zeros_like(alpha), inclusive=True)
             of_positive, of_negative = of_positive - below[0], of_negative - below[1]
-        reach = tuples.positive + alpha.view(-1, 1, 1)
+        reach = tuples.positive + alpha.view(-1, 1, 1)  # (R, B, B)
         total = (of_positive * reach).sum((1, 2)) - (of_negative * tuples.negative).sum((1, 2, 3))
         return reduce(total, of_positive.sum((1, 2)), tuples.triplets(), self.reduction)

@@ -19,11 +19,18 @@ class Tuplet(SimilarityLoss):
         > 0.
     cosine, reduction
         See `SimilarityLoss`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> points, labels = torch.tensor([[[0.0, 1.0], [0.6, 0.8], [1.0, 0.0]]]), torch.tensor([[0, 0, 1]])
+    >>> loss = Tuplet(temperature=1.0, cosine=False, reduction="mean")
+    >>> round(loss(points, labels, positive="all", negative="all").item(), 3)  # log(1 + e^(0 - 0.8)), log(1 + e^(0.6 - 0.8))
+    0.485
     """
 
     weighable = True
     per_run: tuple[str, ...] = ("temperature",)
-    temperature: Tensor
 
     def __init__(self, *, temperature: float | Tensor, cosine: bool, reduction: str) -> None:
         super().__init__(cosine=cosine, reduction=reduction)
@@ -32,8 +39,8 @@ class Tuplet(SimilarityLoss):
     def of_similarities(self, tuples: Tuples) -> Tensor:
         """See `SimilarityLoss.of_similarities`."""
         temperature = self.column("temperature", tuples.positive)
-        negatives = masked_logsumexp(tuples.negative / temperature.unsqueeze(-1), tuples.neg_mask)
-        gap = negatives - tuples.positive / temperature
+        negatives = masked_logsumexp(tuples.negative / temperature.unsqueeze(-1), tuples.neg_mask)  # (R, B, P or 1)
+        gap = negatives - tuples.positive / temperature  # (R, B, P)
         return self.reduced(torch.logaddexp(gap, torch.zeros_like(gap)), tuples.pos_mask & tuples.neg_mask.any(-1))
 
 
@@ -86,7 +93,6 @@ class NPair(Tuplet):
 
     title = "N-pair"
     per_run = ("temperature", "l2")
-    l2: Tensor
 
     def __init__(
         self,
@@ -102,4 +108,5 @@ class NPair(Tuplet):
     def compute(self, embeddings: Tensor, labels: Tensor, sampling: Sampling) -> Tensor:
         """See `Loss.compute`."""
         loss = super().compute(embeddings, labels, sampling)
+        # The penalty is on the norms as they are, before any normalisation.
         return loss + self.column("l2", loss).flatten() * embeddings.square().sum(-1).mean(-1)

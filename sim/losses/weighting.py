@@ -17,7 +17,16 @@ from sim.errors import InvalidInput, number, takes
 
 
 class Weighting(abc.ABC):
-    """Base of the weightings."""
+    """Base of the weightings.
+
+    Examples
+    --------
+    >>> class Bounded(Weighting):
+    ...     def weights(self, terms, mask, progress):
+    ...         return (mask & (terms <= 2)).to(terms.dtype)
+    >>> Bounded().weights(torch.tensor([[1.0, 3.0]]), torch.tensor([[True, True]]), 0.0).tolist()
+    [[1.0, 0.0]]
+    """
 
     of_classes = False
     """Whether it needs (sample, class) pairs on the last two axes: the softmax family."""
@@ -83,10 +92,10 @@ def smallest(terms: Tensor, mask: Tensor, fraction: float) -> Tensor:
     >>> smallest(torch.tensor([[0.3, 0.1, 0.2]]), torch.tensor([[True, True, True]]), 0.5).tolist()
     [[0.0, 1.0, 1.0]]
     """
-    values = terms.masked_fill(~mask, torch.inf).flatten(1)
-    kept = (mask.flatten(1).sum(1, keepdim=True) * fraction).ceil().long()
-    rank = values.argsort(dim=1, stable=True).argsort(dim=1)
-    chosen: Tensor = (rank < kept).view(terms.shape) & mask
+    values = terms.masked_fill(~mask, torch.inf).flatten(1)  # (R, tuples)
+    kept = (mask.flatten(1).sum(1, keepdim=True) * fraction).ceil().long()  # (R, 1)
+    rank = values.argsort(dim=1, stable=True).argsort(dim=1)  # (R, tuples)
+    chosen: Tensor = (rank < kept).view(terms.shape) & mask  # (R, ...)
     return chosen.to(terms.dtype)
 
 
@@ -102,6 +111,12 @@ class Trimmed(Weighting):
     ----------
     keep : float
         Share of the tuples that count, in (0, 1].
+
+    Examples
+    --------
+    >>> terms, mask = torch.tensor([[3.0, 1.0, 2.0, 9.0]]), torch.tensor([[True, True, True, False]])
+    >>> Trimmed(keep=0.6).weights(terms, mask, progress=0.0).tolist()  # two of three
+    [[0.0, 1.0, 1.0, 0.0]]
     """
 
     def __init__(self, *, keep: float = 0.8) -> None:
@@ -123,6 +138,12 @@ class Curriculum(Weighting):
         Final share, in (0, 1].
     ramp : float
         Share of the training over which it falls linearly, in (0, 1].
+
+    Examples
+    --------
+    >>> terms, mask = torch.arange(8.0).unsqueeze(0), torch.ones(1, 8, dtype=torch.bool)
+    >>> [int(Curriculum(keep=0.5, ramp=0.5).weights(terms, mask, p).sum()) for p in (0.0, 0.25, 0.5, 0.9)]
+    [8, 6, 4, 4]
     """
 
     def __init__(self, *, keep: float = 0.8, ramp: float = 0.5) -> None:
@@ -143,6 +164,14 @@ class Bootstrap(Weighting):
     ----------
     beta : float
         Trust in the labels, in (0, 1].
+
+    Examples
+    --------
+    One sample of class 0 that the net finds as likely of class 1: values are - log p.
+
+    >>> terms, own = -torch.tensor([[[0.5, 0.5]]]).log(), torch.tensor([[[True, False]]])
+    >>> [round(w, 2) for w in Bootstrap(beta=0.8).weights(terms, own, progress=0.0).flatten().tolist()]
+    [0.9, 0.1]
     """
 
     of_classes = True
@@ -161,6 +190,15 @@ class Forward(Weighting):
 
     Its gradient is that of - sum_c r_c log p_c with r_c = p_c T[c, y] / sum_k p_k T[k, y] held fixed, the posterior of
     the true class: these are the weights. (The value reported is this sum's, not the corrected loss's.)
+
+    Examples
+    --------
+    One sample labelled 0; the net finds both classes as likely, one label in ten is wrong.
+
+    >>> corrected = make("forward", transition=torch.tensor([[[0.9, 0.1], [0.1, 0.9]]]))
+    >>> terms, own = -torch.tensor([[[0.5, 0.5]]]).log(), torch.tensor([[[True, False]]])
+    >>> [round(w, 2) for w in corrected.weights(terms, own, progress=0.0).flatten().tolist()]
+    [0.9, 0.1]
     """
 
     of_classes = True
@@ -169,10 +207,10 @@ class Forward(Weighting):
         """See `Weighting.weights`."""
         if self.transition is None:
             raise InvalidInput("transition", None, "the runs' transition matrices (R, t, t)")
-        likelihood = mask.to(terms.dtype) @ self.transition.to(terms).mT
+        likelihood = mask.to(terms.dtype) @ self.transition.to(terms).mT  # (R, B, t)
         # Scaled by the largest probability: one underflowed to 0 everywhere would leave 0 / 0.
-        joint = (-terms + terms.amin(-1, keepdim=True)).exp() * likelihood
-        total = joint.sum(-1, keepdim=True)
+        joint = (-terms + terms.amin(-1, keepdim=True)).exp() * likelihood  # (R, B, t)
+        total = joint.sum(-1, keepdim=True)  # (R, B, 1)
         return torch.where(total > 0, joint / total.clamp_min(torch.finfo(terms.dtype).tiny), mask.to(terms.dtype))
 
 
@@ -185,6 +223,15 @@ class Disagreement(Weighting):
     ----------
     warm_up : float
         Share of the training before which all samples count, in [0, 1).
+
+    Examples
+    --------
+    A run and its twin, two samples of class 0: on the first they agree, on the second they don't.
+
+    >>> terms = torch.tensor([[[0.1, 3.0], [0.1, 3.0]], [[0.2, 2.0], [2.0, 0.2]]])
+    >>> own = torch.tensor([True, False]).expand(2, 2, 2)
+    >>> Disagreement().weights(terms, own, progress=0.0)[0].tolist()
+    [[0.0, 0.0], [1.0, 0.0]]
     """
 
     of_classes = True
@@ -197,6 +244,6 @@ class Disagreement(Weighting):
         """See `Weighting.weights`; the second half of the runs are the twins."""
         if progress < self.warm_up:
             return mask.to(terms.dtype)
-        first, second = terms.argmin(-1).chunk(2)
-        differ = (first != second).repeat(2, 1)
+        first, second = terms.argmin(-1).chunk(2)  # (R / 2, B) each
+        differ = (first != second).repeat(2, 1)  # (R, B)
         return (mask & differ.unsqueeze(-1)).to(terms.dtype)

@@ -102,8 +102,8 @@ def semihard(batch: Batch, to_positive: Tensor | None) -> Chosen:
     assert to_positive is not None
     if to_positive.shape[2] == 1:
         return _one_each(nearest(batch.distances, batch.other & (batch.distances > to_positive)))
-    ordered, order = batch.distances.masked_fill(~batch.other, torch.inf).sort(-1)
-    place = torch.searchsorted(ordered, to_positive, right=True)
+    ordered, order = batch.distances.masked_fill(~batch.other, torch.inf).sort(-1)  # (R, B, B)
+    place = torch.searchsorted(ordered, to_positive, right=True)  # (R, B, P): the first beyond each positive
     found = place < batch.other.sum(-1, keepdim=True)
     return _one_each(Chosen(order.gather(-1, place.clamp_max(order.shape[-1] - 1)), found))
 
@@ -132,12 +132,12 @@ def distance_weighted(batch: Batch, to_positive: Tensor | None) -> Chosen:
         )
         return _one_each(Chosen(*chosen))
     distance = batch.distances.clamp_min(DISTANCE_FLOOR)
-    near = batch.other & (distance < DISTANCE_CUTOFF)
+    near = batch.other & (distance < DISTANCE_CUTOFF)  # (R, B, B)
     inside = distance.clamp_max(DISTANCE_CUTOFF)
     log_weight = (2.0 - batch.dim) * inside.log() - (batch.dim - 3.0) / 2 * (1 - inside.square() / 4).log()
     # A maximum over each anchor's own candidates: a global one lets a single near pair underflow every other row.
     log_weight = log_weight.masked_fill(~near, -torch.inf)
-    weight = (log_weight - log_weight.amax(-1, keepdim=True)).exp()
+    weight = (log_weight - log_weight.amax(-1, keepdim=True)).exp()  # (R, B, B)
     weight = torch.where(near.any(-1, keepdim=True), weight, batch.other.to(weight.dtype))
     return _one_each(draw(weight, uniforms))
 

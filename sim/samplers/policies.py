@@ -147,6 +147,11 @@ class Policy:
     title: str = ""
     reference: Reference | None = None
 
+    @property
+    def by_distance(self) -> bool:
+        """Whether it picks one sample by its distance: where there is a single candidate, that choice is none."""
+        return self.single and not self.random
+
 
 def nearest(distances: Tensor, mask: Tensor) -> Chosen:
     """The nearest masked sample of each row; ties go to the lowest position. Shapes (..., B) -> index (..., 1).
@@ -190,11 +195,11 @@ def draw(weights: Tensor, uniforms: Tensor) -> Chosen:
     >>> draw(weights, torch.tensor([[[0.0, 0.2, 0.25, 0.9]]])).index.tolist()
     [[[0, 0, 2, 2]]]
     """
-    cumulative = weights.cumsum(-1)
-    total = cumulative[..., -1:]
-    index = torch.searchsorted(cumulative, uniforms * total, right=True)
+    cumulative = weights.cumsum(-1)  # (R, B, C)
+    total = cumulative[..., -1:]  # (R, B, 1)
+    index = torch.searchsorted(cumulative, uniforms * total, right=True)  # (R, B, S)
     # u * total can round up to total itself: the last column with weight is then meant.
-    last = (cumulative < total).sum(-1, keepdim=True)
+    last = (cumulative < total).sum(-1, keepdim=True)  # (R, B, 1)
     return Chosen(torch.minimum(index, last), (total > 0).expand_as(index))
 
 

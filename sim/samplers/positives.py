@@ -113,10 +113,10 @@ def k_easy(field: str, number: str) -> Policy:
         raise InvalidInput(field, f"k_easy:{number}", "k_easy:K with an integer K >= 1")
 
     def choose(batch: Batch, _: Tensor | None) -> Chosen:
-        nearest_k = batch.distances.masked_fill(~batch.same, torch.inf).topk(
-            min(int(number), batch.distances.shape[-1]), largest=False
-        )
-        return Chosen(nearest_k.indices, batch.same.gather(2, nearest_k.indices))
+        slots = min(int(number), batch.distances.shape[-1])
+        # Positions of the nearest, (R, B, slots); of an anchor with fewer mates some aren't of its label, and are masked.
+        index = batch.distances.masked_fill(~batch.same, torch.inf).topk(slots, largest=False).indices
+        return Chosen(index, batch.same.gather(2, index))
 
     def reference(row: Sequence[float], candidates: Sequence[int], _: float, __: float) -> list[int]:
         return sorted(candidates, key=lambda j: row[j])[: int(number)]

@@ -94,7 +94,7 @@ class Tuples:
         """
         mask = self.pos_mask.unsqueeze(-1) & self.neg_mask
         if self.window is not None:
-            gap = self.negative - self.positive.unsqueeze(-1)
+            gap = self.negative - self.positive.unsqueeze(-1)  # (R, B, P, N)
             mask = mask & (gap > 0) & (gap <= self.window.view(-1, 1, 1, 1))
         return mask
 
@@ -113,10 +113,10 @@ class Tuples:
             not_above = active_counts(self, torch.zeros_like(self.window), inclusive=True)
             return within[0] - not_above[0], within[1] - not_above[1]
         if self.all_pairs:
-            per_positive = self.pos_mask * self.neg_mask.sum(-1)
+            per_positive = self.pos_mask * self.neg_mask.sum(-1)  # (R, B, B)
             return per_positive, self.neg_mask * self.pos_mask.sum(2)[..., None, None]
         mask = self.triplet_mask()
-        per_negative = mask.sum(2, keepdim=True) if self.negative.shape[2] == 1 else mask
+        per_negative = mask.sum(2, keepdim=True) if self.negative.shape[2] == 1 else mask  # (R, B, P or 1, N)
         return mask.sum(-1), per_negative.long()
 
 
@@ -156,7 +156,7 @@ def gather_tuples(
         if index is None:
             assert matrix is not None
             return matrix
-        flat = index.reshape(runs, batch, -1)
+        flat = index.reshape(runs, batch, -1)  # (R, B, slots)
         columns = distances.to_columns(embeddings, flat) if matrix is None else matrix.gather(2, flat)
         return columns.view(index.shape)
 
@@ -199,14 +199,16 @@ def active_counts(tuples: Tuples, alpha: Tensor, *, inclusive: bool = False) -> 
     [[[[1, 2]]], [[[[2, 1]]]]]
     """
     if tuples.positive.shape[1] <= kernels.BRUTE_FORCE_UP_TO and kernels.usable(tuples.positive):
-        reached = tuples.positive.detach() + alpha.view(-1, 1, 1)
+        reached = tuples.positive.detach() + alpha.view(-1, 1, 1)  # (R, B, B)
         negative, neg_mask = tuples.negative.detach().squeeze(2), tuples.neg_mask.squeeze(2)
         counts = kernels.active_counts(reached, negative, tuples.pos_mask, neg_mask, inclusive)
         return counts[0], counts[1].unsqueeze(2)
     reach = (tuples.positive.detach() + alpha.view(-1, 1, 1)).masked_fill(~tuples.pos_mask, torch.inf)
     negatives = tuples.negative.detach().squeeze(2).masked_fill(~tuples.neg_mask.squeeze(2), torch.inf)
-    within_reach = torch.searchsorted(negatives.sort(-1).values, reach, right=inclusive)
-    out_of_reach = torch.searchsorted(reach.sort(-1).values, negatives, right=not inclusive)
+    within_reach = torch.searchsorted(negatives.sort(-1).values, reach, right=inclusive)  # (R, B, B), of each positive
+    out_of_reach = torch.searchsorted(
+        reach.sort(-1).values, negatives, right=not inclusive
+    )  # (R, B, B), of each negative
     of_positive = within_reach * tuples.pos_mask
     of_negative = (tuples.pos_mask.sum(-1, keepdim=True) - out_of_reach).unsqueeze(2) * tuples.neg_mask
     return of_positive, of_negative

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 from pytorch_metric_learning import losses, miners
 from torch import Tensor
 
+from sim.catalogue import LOSSES, NEGATIVES, POSITIVES
 from sim.config import RunConfig, parse
 from sim.errors import InvalidInput
 from sim.losses import make
 from sim.problems import build
+from sim.registry import Families
 from sim.samplers import Memory, select
 from sim.training import Trainer, train
 
@@ -191,3 +195,48 @@ def test_the_adapter_names_what_it_does_not_know() -> None:
 def test_the_adapter_needs_a_loss() -> None:
     with pytest.raises(InvalidInput, match="loss.params.loss: got None; allowed: a value"):
         make("pml")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"positive": "k_easy:2", "negative": "distance_weighted", "net": {"normalize": True}},
+        {"positive": "easy", "negative": "semihard", "loss": {"name": "margin"}},
+        {"positive": "easy", "negative": "memory", "memory": {"size": 16}, "loss": {"name": "ntxent"}},
+        {"positive": "all", "negative": "all", "loss": {"name": "softmax"}},
+    ],
+)
+def test_a_step_looks_no_policy_up(fields: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Policies are looked up and checked when a run is built; `Families` are the registries of policies, and no others."""
+    config = parse(RunConfig, {"batch": {"per_class": 8}, **fields}).check()
+    trainer = Trainer([config], [build("gaussian_mixture", 0, samples_per_mode=10)])
+
+    def refuse(_: Families[object], name: str) -> None:
+        raise AssertionError(f"{name} is looked up")
+
+    monkeypatch.setattr(Families, "__getitem__", refuse)
+    with pytest.raises(AssertionError, match="easy is looked up"):
+        POSITIVES["easy"]
+    for _ in range(2):
+        trainer.step()
+
+
+@pytest.mark.parametrize("positive", [p for p in POSITIVES if POSITIVES[p].by_distance])
+def test_two_samples_a_class_leave_nothing_to_choose_by_distance(positive: str) -> None:
+    fields = {"positive": positive, "negative": "hard", "batch": {"per_class": 2}}
+    with pytest.warns(UserWarning, match=r"batch\.per_class: with 2 samples a class"):
+        parse(RunConfig, fields).check()
+
+
+@pytest.mark.parametrize("positive", ["all", "random"])
+def test_two_samples_a_class_are_enough_for_those_that_choose_otherwise(positive: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        parse(RunConfig, {"positive": positive, "batch": {"per_class": 2}}).check()
+
+
+def test_every_loss_names_a_negative_that_it_takes() -> None:
+    """`published_negative` goes with the positives that a loss takes, or a benchmark of it can't begin."""
+    for name in (n for n in LOSSES if n != "pml"):
+        loss = make(name, runs=1, classes=2, dim=2)
+        assert loss.sampling("all", loss.published_negative).negative == NEGATIVES[loss.published_negative]

@@ -91,8 +91,7 @@ def test_curriculum_ramps() -> None:
 
 def test_disagreement_counts_samples_that_twins_tell_apart() -> None:
     x, labels = batch()
-    loss = make("softmax", runs=4, classes=T, dim=M).double()
-    loss.weighting = weighting.make("disagreement")
+    loss = make("softmax", weighting=weighting.make("disagreement"), runs=4, classes=T, dim=M).double()
     twice = x[:2].repeat(2, 1, 1)
     value = loss(twice, labels[:1].expand(4, B))
     p = log_p(loss, twice)
@@ -106,8 +105,8 @@ def test_disagreement_counts_samples_that_twins_tell_apart() -> None:
 def test_keeping_everything_changes_nothing(name: str) -> None:
     x, labels = batch()
     for policy in ("all",) if name in [n for n in LOSSES if LOSSES[n].of_classes] else ("all", "easy"):
-        plain, trimmed = (make(name, runs=R, classes=T, dim=M).double() for _ in range(2))
-        trimmed.weighting = weighting.make("trimmed", keep=1.0)
+        everything = weighting.make("trimmed", keep=1.0)
+        plain, trimmed = (make(name, weighting=w, runs=R, classes=T, dim=M).double() for w in (None, everything))
         for a, b in zip(
             value_and_gradient(plain, x, labels, positive=policy, negative="all"),
             value_and_gradient(trimmed, x, labels, positive=policy, negative="all"),
@@ -148,6 +147,23 @@ def test_what_makes_no_sense_is_refused() -> None:
         config("trimmed").model_copy(update={"robust": {"name": "x"}}) and weighting.make("trimmed", keep=0)
     with pytest.raises(InvalidInput, match=r"robust.params: got \{'keep': 1\}"):
         parse(RunConfig, {"robust": {"params": {"keep": 1}}}).check()
+    with pytest.raises(InvalidInput, match="loss.name: got 'proxy_anchor'; allowed: with this weighting: one of "):
+        make("proxy_anchor", weighting=weighting.make("trimmed"), runs=R, classes=T, dim=M)
+
+
+@pytest.mark.parametrize("name", ["name", "runs", "classes", "dim", "keys", "weighting"])
+def test_what_the_trainer_knows_is_not_a_loss_parameter(name: str) -> None:
+    """A message before anything is built, not an argument given twice in the middle of it."""
+    with pytest.raises(InvalidInput, match=f"loss.{name}: got 3; allowed: triplet takes alpha"):
+        parse(RunConfig, {"loss": {"params": {name: 3}}}).check()
+
+
+@pytest.mark.parametrize("robust", ["forward", "trimmed"])
+@pytest.mark.parametrize("name", ["name", "transition"])
+def test_what_the_trainer_knows_is_not_a_baselines_parameter(robust: str, name: str) -> None:
+    fields = {"loss": {"name": "softmax"}, "positive": "all", "negative": "all"}
+    with pytest.raises(InvalidInput, match=f"robust.params.{name}: got 3; allowed: no such parameter"):
+        parse(RunConfig, {**fields, "robust": {"name": robust, "params": {name: 3}}}).check()
 
 
 def test_fields_left_alone_keep_a_runs_name() -> None:
