@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sim.catalogue import NETS
 from sim.errors import InvalidInput, integer
-from sim.nets import Net, activation_of, fan_in_bound, initial
+from sim.nets.base import Net, activation_of, fan_in_bound, initial
 
 
 @NETS.register("conv")

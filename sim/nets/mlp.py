@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from sim.catalogue import NETS
 from sim.errors import integer
-from sim.nets import ACTIVATIONS, Net, activation_of, fan_in_bound, initial
 from sim.nets.affine_relu import MANY_RUNS, AffineReLU
+from sim.nets.base import ACTIVATIONS, Net, activation_of, fan_in_bound, initial
 
 
 @NETS.register("mlp")

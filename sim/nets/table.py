@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sim.catalogue import NETS
 from sim.errors import number
-from sim.nets import Net, initial
+from sim.nets.base import Net, initial
 
 
 @NETS.register("table")
