@@ -7,10 +7,9 @@ collapse* (all samples on one point) make of it. Bad input raises ``InvalidInput
 above all) is NaN.
 
 ``evaluate`` and ``evaluate_runs`` compute them all, sharing what they have in common. To add a metric: decorate a function
-of ``Runs`` with ``@metric()`` (`sim.metrics.base`), in a file of this package or in a module outside that is known as a
-plugin. Nothing else has to know it: it has its columns after those that are built in, in ``evaluate``, in ``evaluate_runs`` and
-in the rows of training, and its name is a public function in the module that defines it. Those named below can also be called
-from here.
+of ``Runs`` with ``@metric()`` (`sim.metrics.base`), in a file of this package or in a plugin. Nothing else has to know it: it
+has its columns in ``evaluate``, in ``evaluate_runs`` and in the rows of training, and its name is a public function in the
+module that defines it. Those named below can also be called from here.
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ def _others(labels: Tensor) -> Tensor:
 
 def fine_retrieval(runs: Runs) -> tuple[Tensor, Tensor, Tensor]:
     """Recall at each of ``options.ks`` (R, len(ks)), R-precision (R,) and MAP@R (R,) on the fine labels."""
-    relevant = _others(runs.fine)  # (R, n)
+    relevant = _others(runs.fine)
     most = runs.x.shape[1] - 1
     ks = [min(k, most) for k in runs.options.ks]
     depth = max(*ks, int(relevant.max()))
