@@ -44,7 +44,14 @@ def names() -> list[str]:
 
 @functools.cache
 def rows(name: str) -> pd.DataFrame:
-    """One row a run: factors, seed and the metrics at the end of the training, on the test split."""
+    """One row a run: factors, seed and the metrics at the end of the training, on the test split.
+
+    Examples
+    --------
+    >>> digits = rows("digits")
+    >>> sorted(digits["positive"].unique()), digits["seed"].nunique()
+    (['easy', 'random'], 10)
+    """
     import pandas as pd
 
     with (resources.files("realdata") / "results" / f"{name}.csv").open() as file:
