@@ -20,7 +20,7 @@ from sim import metrics
 from sim.catalogue import METRICS
 from sim.errors import InvalidInput
 from sim.metrics import Options
-from sim.metrics.base import Metric, prepare
+from sim.metrics.base import prepare
 from sim.metrics.pairs import distance_blocks
 
 LENGTHS = {"within_mean", "within_rms", "within_max", "between_mean", "global_spread", "mode_spread", "mode_gap"}
@@ -40,7 +40,7 @@ def same(a: dict[str, float], b: dict[str, float]) -> bool:
     return a == pytest.approx(b, rel=1e-7, abs=1e-7, nan_ok=True)
 
 
-def public_of(name: str) -> Metric:
+def public_of(name: str) -> metrics.Metric:
     """A metric's public function, where it is defined: naming it in the package is a matter of taste."""
     return getattr(sys.modules[METRICS[name].compute.__module__], name)
 
