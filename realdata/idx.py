@@ -86,6 +86,16 @@ def pictures(name: str, root: Path, split: str, coarse: Sequence[int]) -> ArrayP
     ------
     InvalidInput
         If a file is missing or broken, if images and labels differ in number, or for a label without a coarse one.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> root = Path(tempfile.mkdtemp())
+    >>> _ = (root / "train-labels-idx1-ubyte").write_bytes(bytes([0, 0, 8, 1]) + struct.pack(">I", 2) + bytes([1, 2]))
+    >>> _ = (root / "train-images-idx3-ubyte").write_bytes(bytes([0, 0, 8, 3]) + struct.pack(">3I", 2, 4, 4) + bytes(32))
+    >>> found = pictures("mnist", root, "train", coarse=[0, 1, 0])
+    >>> len(found), found.size, found.classes.tolist(), found.modes.tolist()
+    (2, 4, [1, 0], [1, 2])
     """
     found = {}
     for kind, dimensions in (("images", 3), ("labels", 1)):

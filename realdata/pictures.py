@@ -27,6 +27,19 @@ class Pictures(abc.ABC):
         Fine labels; the same number is the same label in every split.
     size : int
         Height and width that `pixels` gives unless told otherwise.
+
+    Examples
+    --------
+    >>> class Blank(Pictures):
+    ...     def image(self, row):
+    ...         return Image.new("RGB", (20, 10), "white")
+    ...     def fingerprint(self):
+    ...         return "blank"
+    >>> blank = Blank(np.array([0, 0, 1]), np.array([0, 1, 2]), size=4)
+    >>> len(blank), blank.pixels().shape, blank.pixels(np.array([2]), size=6).shape
+    (3, (3, 3, 4, 4), (1, 3, 6, 6))
+    >>> blank.sample().t, float(blank.sample().x.min())
+    (2, 1.0)
     """
 
     def __init__(self, classes: np.ndarray, modes: np.ndarray, size: int) -> None:
@@ -88,6 +101,13 @@ class ArrayPictures(Pictures):
         The value that stands for white.
     dtype : type
         Of what `pixels` gives at the images' own size.
+
+    Examples
+    --------
+    >>> values = np.array([0, 8, 16], np.uint8).repeat(16).reshape(3, 4, 4)
+    >>> grey = ArrayPictures(values, np.array([0, 0, 1]), np.array([0, 1, 2]), top=16)
+    >>> grey.pixels()[:, 0, 0, 0].tolist(), grey.image(1).getpixel((0, 0))
+    ([0.0, 0.5, 1.0], 127)
     """
 
     def __init__(
@@ -127,6 +147,21 @@ class FilePictures(Pictures):
     ------
     InvalidInput
         For the first file that isn't there.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from realdata.trees import Folder
+    >>> root = Path(tempfile.mkdtemp())
+    >>> Image.new("RGB", (8, 6), "white").save(root / "0.png")
+    >>> labels = np.array([0])
+    >>> found = FilePictures([(Folder(root), "0.png")], labels, labels, size=4, mode="L")
+    >>> found.pixels().shape, found.image(0).size
+    ((1, 1, 4, 4), (8, 6))
+    >>> FilePictures([(Folder(root), "1.png")], labels, labels, size=4)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    sim.errors.InvalidInput: root: got '1.png'; allowed: this image: it is listed, but isn't there, in ...
     """
 
     def __init__(
@@ -171,6 +206,15 @@ def square(
 
     ``resample`` is Pillow's number of a filter (2: bilinear, 3: bicubic), both antialiased. ``place`` is where the square is
     cut out, from (0, 0), left and top, to (1, 1), right and bottom.
+
+    Examples
+    --------
+    >>> square(Image.new("L", (40, 20)), 8).size
+    (8, 8)
+    >>> half = Image.new("L", (16, 8))
+    >>> half.paste(255, (8, 0, 16, 8))  # white on the right
+    >>> [square(half, 8, place=place).getpixel((0, 0)) for place in ((0.0, 0.5), (1.0, 0.5))]
+    [0, 255]
     """
     target = shorter or side
     scale = target / min(picture.size)
@@ -182,13 +226,27 @@ def square(
 
 
 def scaled(raw: np.ndarray, top: int, dtype: type) -> np.ndarray:
-    """(n, h, w) or (n, h, w, channels) integers as (n, channels, h, w) in [0, 1], without a second copy."""
+    """(n, h, w) or (n, h, w, channels) integers as (n, channels, h, w) in [0, 1], without a second copy.
+
+    Examples
+    --------
+    >>> scaled(np.full((2, 4, 4), 51, np.uint8), 255, np.float64)[:, 0, 0, 0].tolist()
+    [0.2, 0.2]
+    >>> scaled(np.zeros((2, 4, 5, 3), np.uint8), 255, np.float32).shape
+    (2, 3, 4, 5)
+    """
     x = np.empty((len(raw), 1, *raw.shape[1:]) if raw.ndim == 3 else (len(raw), raw.shape[3], *raw.shape[1:3]), dtype)
     np.divide(raw[:, None] if raw.ndim == 3 else raw.transpose(0, 3, 1, 2), dtype(top), out=x)
     return x
 
 
 def codes(labels: Sequence[str]) -> np.ndarray:
-    """Labels as 0..t-1 in sorted order."""
+    """Labels as 0..t-1 in sorted order, (n,).
+
+    Examples
+    --------
+    >>> codes(["gull", "crow", "wren", "crow"]).tolist()
+    [1, 0, 2, 0]
+    """
     coded: np.ndarray = np.unique(np.asarray(labels), return_inverse=True)[1]
     return coded

@@ -52,6 +52,14 @@ class Protocol:
     ------
     InvalidInput
         For a value out of range, or one that this kind doesn't use.
+
+    Examples
+    --------
+    >>> Protocol("merged", per_super=5).merge_seed is None  # neighbours are merged
+    True
+    >>> Protocol("coarse", per_super=5)
+    Traceback (most recent call last):
+    sim.errors.InvalidInput: per_super: got 5; allowed: nothing, but with protocol = merged
     """
 
     kind: str = "coarse"
@@ -83,6 +91,12 @@ class Part:
         Places among both splits' images, training split first, in increasing order.
     classes, modes : ndarray, shape (n,), int64
         What is trained on, 0..t-1; what is retrieved.
+
+    Examples
+    --------
+    >>> side = Part(rows=np.array([0, 2, 3]), classes=np.array([0, 0, 1]), modes=np.array([4, 6, 9]))
+    >>> len(side.rows), dict(zip(side.modes.tolist(), side.classes.tolist()))
+    (3, {4: 0, 6: 0, 9: 1})
     """
 
     rows: np.ndarray
@@ -98,8 +112,24 @@ def parts(train: Pictures, test: Pictures, protocol: Protocol) -> tuple[Part, Pa
     train, test : Pictures
         The data set's splits.
     protocol : Protocol
+
+    Returns
+    -------
+    (Part, Part)
+        Training and test side.
+
+    Examples
+    --------
+    >>> from realdata.datasets import pictures
+    >>> digits = [pictures("digits", split=split) for split in SPLITS]
+    >>> train, test = parts(*digits, Protocol("merged", per_super=5, limit=1))  # 0 to 4 against 5 to 9
+    >>> sorted(zip(train.modes.tolist(), train.classes.tolist()))
+    [(0, 0), (1, 0), (2, 0), (3, 0), (4, 0), (5, 1), (6, 1), (7, 1), (8, 1), (9, 1)]
+    >>> train, test = parts(*digits, Protocol("zero_shot"))
+    >>> np.unique(train.modes).tolist(), np.unique(test.modes).tolist()
+    ([0, 1, 2, 3, 4], [5, 6, 7, 8, 9])
     """
-    fine = np.concatenate([train.modes, test.modes])
+    fine = np.concatenate([train.modes, test.modes])  # (training images + test images,)
     testing = np.arange(len(fine)) >= len(train)
     labels = np.unique(fine)
     shared = len(np.intersect1d(train.modes, test.modes)) > 0
@@ -208,6 +238,11 @@ def pictures_of_test(name: str, params: dict[str, Any], rows: Sequence[int]) -> 
         As `problem` takes them.
     rows : sequence of int
         Places in the problem's test sample.
+
+    Examples
+    --------
+    >>> [picture.size for picture in pictures_of_test("digits", {"protocol": "coarse"}, [0, 718])]
+    [(8, 8), (8, 8)]
     """
     fields = {"kind" if k == "protocol" else k: v for k, v in params.items() if k not in ("root", "size", "features")}
     root = locate(name, params.get("root"))

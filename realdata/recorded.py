@@ -1,6 +1,7 @@
 """Results on data that isn't ours to ship: the rows of the shipped specifications, one file a specification.
 
 Made with ``collapse sweep NAME --csv NAME.csv`` for a shipped specification NAME where its data are; the first line says so.
+A plugin brings its own: `sim.catalogue.RECORDED` takes a function without arguments that gives such rows.
 """
 
 from __future__ import annotations
@@ -29,14 +30,28 @@ TITLES = {
 
 
 def names() -> list[str]:
-    """Specifications whose rows are here, in the order of `TITLES`."""
-    there = {p.name.removesuffix(".csv") for p in (resources.files("realdata") / "results").iterdir()}
-    return [name for name in TITLES if name in there]
+    """Specifications whose rows are here, in the order of `TITLES`; those without a title come last.
+
+    Examples
+    --------
+    >>> names()[:3]
+    ['digits', 'mnist', 'fashion_mnist']
+    """
+    files = [p.name for p in (resources.files("realdata") / "results").iterdir()]
+    there = sorted(name.removesuffix(".csv") for name in files if name.endswith(".csv"))
+    return [*(name for name in TITLES if name in there), *(name for name in there if name not in TITLES)]
 
 
 @functools.cache
 def rows(name: str) -> pd.DataFrame:
-    """One row a run: factors, seed and the metrics at the end of the training, on the test split."""
+    """One row a run: factors, seed and the metrics at the end of the training, on the test split.
+
+    Examples
+    --------
+    >>> digits = rows("digits")
+    >>> sorted(digits["positive"].unique()), digits["seed"].nunique()
+    (['easy', 'random'], 10)
+    """
     import pandas as pd
 
     with (resources.files("realdata") / "results" / f"{name}.csv").open() as file:
@@ -48,7 +63,13 @@ def _reader(name: str) -> Callable[[], pd.DataFrame]:
 
 
 def page() -> str:
-    """All tables as a Markdown page."""
+    """All tables as a Markdown page: a section for each entry of `sim.catalogue.RECORDED`.
+
+    Examples
+    --------
+    >>> page().splitlines()[0]
+    '# Real data: easy against random positives'
+    """
     parts = [
         "# Real data: easy against random positives",
         "Recall@1 on fine labels of test images that aren't trained on; mean ± half of the 95 % interval over seeds 0 to 9; static symmetric "
@@ -56,13 +77,14 @@ def page() -> str:
         "seeds has p < 0.05 (t-test, Holm over the table). The rows behind the tables are in `realdata/results/`; the first line of each "
         "file is the command that made it, for who has the data (`docs/data.md`). This page is written by `collapse data results`.",
     ]
-    for name in names():
-        found = rows(name)
+    for name in RECORDED:
+        found = RECORDED[name]()
         findings = decide(easy_against(found, FINE_LABEL_METRICS, "random"))
         count = {v: sum(f.verdict == v for f in findings) for v in ("holds", "inconclusive", "fails")}
+        command = f"`collapse sweep {name}`: " if name in names() else ""
         parts += [
-            f"## {TITLES[name]}",
-            f"`collapse sweep {name}`: {len(found)} runs. Recall@1 and MAP@R greater with easy positives: confirmed in {count['holds']} of "
+            f"## {TITLES.get(name, name)}",
+            f"{command}{len(found)} runs. Recall@1 and MAP@R greater with easy positives: confirmed in {count['holds']} of "
             f"{len(findings)} comparisons, undecided in {count['inconclusive']}, refuted in {count['fails']}.",
             markdown(wide(found, "recall_at_1", lambda text: f"**{text}**")),
         ]

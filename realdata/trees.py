@@ -31,7 +31,13 @@ BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, N
 
 
 def refusal(name: str, where: Path, allowed: str) -> InvalidInput:
-    """The error for a file of a data set. (The name comes first: long values are cut in messages.)"""
+    """The error for a file of a data set. (The name comes first: long values are cut in messages.)
+
+    Examples
+    --------
+    >>> print(refusal("images.txt", Path("birds"), "lines of a number and a name"))
+    root: got 'images.txt'; allowed: lines of a number and a name, in birds
+    """
     return InvalidInput("root", name, " ".join(f"{allowed}, in {where}".split()))
 
 
@@ -44,6 +50,18 @@ class Tree(abc.ABC):
         The folder or archive.
     sizes : dict from str to int
         Names (with forward slashes, relative to the tree's base) and sizes in bytes.
+
+    Examples
+    --------
+    >>> class Memory(Tree):
+    ...     def __init__(self, files):
+    ...         self.place, self.files = Path("memory"), files
+    ...         self.sizes = {name: len(content) for name, content in files.items()}
+    ...     def read(self, name):
+    ...         return self.files[name]
+    >>> tree = Memory({"images/0.png": b"..."})
+    >>> tree.holds("images"), tree.holds("image"), tree.sizes
+    (True, False, {'images/0.png': 3})
     """
 
     place: Path
@@ -69,7 +87,16 @@ class Tree(abc.ABC):
 
 
 class Folder(Tree):
-    """The files below a folder."""
+    """The files below a folder.
+
+    Examples
+    --------
+    >>> root = Path(tempfile.mkdtemp())
+    >>> (root / "images").mkdir()
+    >>> _ = (root / "images" / "0.txt").write_bytes(b"zero")
+    >>> Folder(root).sizes, Folder(root).read("images/0.txt")
+    ({'images/0.txt': 4}, b'zero')
+    """
 
     def __init__(self, place: Path) -> None:
         self.place = place
@@ -95,6 +122,19 @@ class Archive(Tree):
     ------
     InvalidInput
         If the archive is broken, or holds links or names that point out of it.
+
+    Examples
+    --------
+    >>> place = Path(tempfile.mkdtemp()) / "birds.zip"
+    >>> with zipfile.ZipFile(place, "w") as file:
+    ...     file.writestr("birds/images/0.txt", "zero")
+    >>> Archive(place).sizes, Archive(place).below("birds/").read("images/0.txt")
+    ({'birds/images/0.txt': 4}, b'zero')
+    >>> with zipfile.ZipFile(place, "w") as file:
+    ...     file.writestr("../0.txt", "zero")
+    >>> Archive(place)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    sim.errors.InvalidInput: root: got '../0.txt'; allowed: an archive without members that point out of its folder, in ...
     """
 
     _whole: Archive | None = None
@@ -159,7 +199,13 @@ class Archive(Tree):
 
 
 def unpacked(place: Path) -> Path:
-    """What x.tgz or x.tar.gz is called without its compression: x.tar."""
+    """What x.tgz or x.tar.gz is called without its compression: x.tar.
+
+    Examples
+    --------
+    >>> [unpacked(Path(name)).name for name in ("birds.tgz", "birds.tar.gz")]
+    ['birds.tar', 'birds.tar']
+    """
     return place.with_suffix("") if place.name.endswith(".tar.gz") else place.with_suffix(".tar")
 
 
@@ -192,6 +238,15 @@ class Shelf:
     Parameters
     ----------
     root : Path
+
+    Examples
+    --------
+    >>> root = Path(tempfile.mkdtemp())
+    >>> with zipfile.ZipFile(root / "birds.zip", "w") as file:
+    ...     file.writestr("birds/images.txt", "1 0.png")
+    >>> shelf = Shelf(root)
+    >>> shelf.find("images.txt").read("images.txt"), shelf.find("classes.txt")
+    (b'1 0.png', None)
     """
 
     def __init__(self, root: Path) -> None:

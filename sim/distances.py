@@ -25,11 +25,11 @@ class _Pairwise(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
         x, distances = ctx.saved_tensors
-        weights = torch.where(distances > 0, grads[0] / distances, 0.0)
+        weights = torch.where(distances > 0, grads[0] / distances, 0.0)  # (..., B, B)
         weights = weights + weights.mT
         # The gradient depends on differences only; centring keeps the two products from cancelling digits away.
         centred = x - x.mean(-2, keepdim=True)
-        gradient: Tensor = weights.sum(-1, keepdim=True) * centred - weights @ centred
+        gradient: Tensor = weights.sum(-1, keepdim=True) * centred - weights @ centred  # (..., B, m)
         return gradient
 
 
@@ -79,7 +79,7 @@ def to_columns(x: Tensor, index: Tensor) -> Tensor:
     [[[3.0, 7.0], [4.0, 4.0], [7.0, 0.0]]]
     """
     runs, batch, slots = index.shape
-    chosen = x.gather(1, index.reshape(runs, batch * slots, 1).expand(-1, -1, x.shape[-1]))
+    chosen = x.gather(1, index.reshape(runs, batch * slots, 1).expand(-1, -1, x.shape[-1]))  # (R, B S, m)
     result: Tensor = torch.linalg.vector_norm(x.unsqueeze(2) - chosen.view(runs, batch, slots, -1), dim=-1)
     return result
 

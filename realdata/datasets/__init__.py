@@ -24,7 +24,13 @@ DATA_VARIABLE = "COLLAPSE_DATA"
 
 @dataclass(frozen=True)
 class Download:
-    """A file of the official release: where it is, what it is called in the data set's folder, its checksum as ``md5:...``."""
+    """A file of the official release: where it is, what it is called in the data set's folder, its checksum as ``md5:...``.
+
+    Examples
+    --------
+    >>> [download.name for download in DATASETS["omniglot"].downloads]
+    ['images_background.zip', 'images_evaluation.zip']
+    """
 
     url: str
     name: str
@@ -50,6 +56,14 @@ class DataSet:
         Comes with a package: no folder.
     ks : tuple of int
         The K of Recall@K that are customary.
+
+    Examples
+    --------
+    >>> digits = DATASETS["digits"]
+    >>> digits.labels, digits.official["test"], digits.bundled
+    ('even and odd; the ten digits', (719, 10), True)
+    >>> len(digits.read(Path(), "test"))
+    719
     """
 
     read: Callable[[Path, str], Pictures]
@@ -62,14 +76,26 @@ class DataSet:
     ks: tuple[int, ...] = (1, 2, 4, 8)
 
     def problem(self, name: str) -> Callable[..., Problem]:
-        """What makes a problem of the data set that is registered under ``name``, see `realdata.protocol.problem`."""
+        """What makes a problem of the data set that is registered under ``name``, see `realdata.protocol.problem`.
+
+        Examples
+        --------
+        >>> DATASETS["digits"].problem("digits")(limit=5).train.n
+        50
+        """
         from realdata import protocol
 
         return functools.partial(protocol.problem, name)
 
 
 def absent(name: str, root: Path, what: str) -> InvalidInput:
-    """The error for a folder that doesn't hold its data set."""
+    """The error for a folder that doesn't hold its data set.
+
+    Examples
+    --------
+    >>> print(absent("folder", Path("shelf"), "an image"))  # doctest: +ELLIPSIS
+    root: got 'shelf'; allowed: a folder with images COARSE/FINE/image, ...; an image isn't there
+    """
     found = DATASETS[name]
     fetch = f"; download it with: collapse data fetch {name} --root {root}" if found.downloads else ""
     return InvalidInput("root", str(root), f"a folder with {found.layout}; {what} isn't there{fetch}")
@@ -90,6 +116,16 @@ def locate(name: str, root: str | os.PathLike[str] | None = None) -> Path:
     ------
     InvalidInput
         If there is no such folder, or several could be meant.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from unittest import mock
+    >>> data = Path(tempfile.mkdtemp())
+    >>> (data / "fashion-mnist").mkdir()
+    >>> with mock.patch.dict(os.environ, {DATA_VARIABLE: str(data)}):
+    ...     locate("fashion_mnist").name
+    'fashion-mnist'
     """
     found = DATASETS[name]
     if found.bundled:
@@ -117,7 +153,14 @@ def locate(name: str, root: str | os.PathLike[str] | None = None) -> Path:
 
 
 def pictures(name: str, root: str | os.PathLike[str] | None = None, split: str = "train") -> Pictures:
-    """One split of a data set, its images not yet read. See `load`."""
+    """One split of a data set, its images not yet read. See `load`.
+
+    Examples
+    --------
+    >>> found = pictures("digits", split="test")
+    >>> len(found), found.image(0).size, found.modes[:4].tolist(), found.classes[:4].tolist()
+    (719, (8, 8), [0, 1, 4, 0], [0, 1, 0, 0])
+    """
     choice("split", split, SPLITS)
     return DATASETS[name].read(locate(name, root), split)
 

@@ -28,6 +28,12 @@ def read(root: Path, split: str) -> FilePictures:
     """Train: the first half of the models; test: the others (the split of metric learning, not cars_train and cars_test).
 
     Coarse labels are the makes, the first words of the models' names.
+
+    Examples
+    --------
+    >>> read(Path("empty"), "train")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    sim.errors.InvalidInput: root: got 'empty'; allowed: a folder with car_ims...; cars_annos.mat or devkit/cars_train_annos.mat isn't there; ...
     """
     shelf = Shelf(root)
     listed, names = _together(shelf) if shelf.find(TOGETHER) else _apart(shelf)

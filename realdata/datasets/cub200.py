@@ -21,6 +21,12 @@ def read(root: Path, split: str) -> FilePictures:
     """Train: the first half of the species; test: the others (the split of metric learning, not train_test_split.txt).
 
     Coarse labels are the last words of the species' names: Albatross, Gull, Warbler.
+
+    Examples
+    --------
+    >>> read(Path("empty"), "train")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    sim.errors.InvalidInput: root: got 'empty'; allowed: a folder with images.txt...; images.txt (in the folder, in CUB_200_2011 or in an archive) isn't there; ...
     """
     tree = Shelf(root).find("images.txt")
     if tree is None:

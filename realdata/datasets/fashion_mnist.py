@@ -16,7 +16,20 @@ COARSE = (TOPS, BOTTOMS, TOPS, TOPS, TOPS, SHOES, TOPS, SHOES, BAGS, SHOES)
 
 
 def read(root: Path, split: str) -> ArrayPictures:
-    """The official split."""
+    """The official split.
+
+    Examples
+    --------
+    Two test pictures in the official format, of an ankle boot and a pullover.
+
+    >>> import struct, tempfile
+    >>> root = Path(tempfile.mkdtemp())
+    >>> _ = (root / "t10k-labels-idx1-ubyte").write_bytes(bytes([0, 0, 8, 1]) + struct.pack(">I", 2) + bytes([9, 2]))
+    >>> _ = (root / "t10k-images-idx3-ubyte").write_bytes(bytes([0, 0, 8, 3]) + struct.pack(">3I", 2, 4, 4) + bytes(32))
+    >>> found = read(root, "test")
+    >>> found.classes.tolist(), found.modes.tolist()
+    ([2, 0], [9, 2])
+    """
     return idx.pictures("fashion_mnist", root, split, COARSE)
 
 

@@ -19,6 +19,18 @@ def read(root: Path, split: str) -> FilePictures:
     """The splits of the tree; a tree without splits is halved by fine labels within each coarse one.
 
     Fine labels are told apart by COARSE/FINE, so that two coarse labels may have a fine one of the same name.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> root = Path(tempfile.mkdtemp())
+    >>> for place in ("cat/manx", "cat/siamese", "dog/beagle", "dog/husky"):
+    ...     (root / place).mkdir(parents=True)
+    ...     Image.new("RGB", (8, 8)).save(root / place / "0.png")
+    >>> train, test = (read(root, split) for split in ("train", "test"))  # the first half of each animal's breeds, the rest
+    >>> train.classes.tolist(), train.modes.tolist(), test.modes.tolist()
+    ([0, 1], [0, 2], [1, 3])
     """
     tree = Folder(root)
     names = [name for name in tree.sizes if name.lower().endswith(SUFFIXES)]

@@ -13,7 +13,20 @@ COARSE = (0, 1) * 5
 
 
 def read(root: Path, split: str) -> ArrayPictures:
-    """The official split."""
+    """The official split.
+
+    Examples
+    --------
+    Two test pictures in the official format, of a seven and a two.
+
+    >>> import struct, tempfile
+    >>> root = Path(tempfile.mkdtemp())
+    >>> _ = (root / "t10k-labels-idx1-ubyte").write_bytes(bytes([0, 0, 8, 1]) + struct.pack(">I", 2) + bytes([7, 2]))
+    >>> _ = (root / "t10k-images-idx3-ubyte").write_bytes(bytes([0, 0, 8, 3]) + struct.pack(">3I", 2, 4, 4) + bytes(32))
+    >>> found = read(root, "test")
+    >>> found.classes.tolist(), found.modes.tolist()
+    ([1, 0], [7, 2])
+    """
     return idx.pictures("mnist", root, split, COARSE)
 
 

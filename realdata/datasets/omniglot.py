@@ -20,7 +20,14 @@ SOURCE = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python/"
 
 
 def read(root: Path, split: str) -> FilePictures:
-    """The official split, which shares no alphabet: images_background is train, images_evaluation is test."""
+    """The official split, which shares no alphabet: images_background is train, images_evaluation is test.
+
+    Examples
+    --------
+    >>> read(Path("empty"), "train")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    sim.errors.InvalidInput: root: got 'empty'; allowed: a folder with images_background...; images_background (folder or zip) isn't there; ...
+    """
     top = FOLDERS[split]
     tree = Shelf(root).find(top)
     if tree is None:

@@ -17,7 +17,14 @@ SIZE = 64
 
 
 def read(root: Path, split: str) -> FilePictures:
-    """The official split, which shares no product. Coarse labels are the categories."""
+    """The official split, which shares no product. Coarse labels are the categories.
+
+    Examples
+    --------
+    >>> read(Path("empty"), "train")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    sim.errors.InvalidInput: root: got 'empty'; allowed: a folder with Ebay_train.txt...; Ebay_train.txt (in the folder, in Stanford_Online_Products or its zip) isn't there; ...
+    """
     name = LISTS[split]
     tree = Shelf(root).find(name)
     if tree is None:

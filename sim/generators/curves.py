@@ -7,12 +7,20 @@ import math
 import numpy as np
 
 from sim.errors import number
-from sim.generators import Layout, generator
+from sim.generators.base import Layout, generator
 
 
 @generator()
 def rings(layout: Layout) -> np.ndarray:
-    """Concentric rings, the class alternating with the radius: a mode is a ring."""
+    """Concentric rings, the class alternating with the radius: a mode is a ring.
+
+    Examples
+    --------
+    >>> sample = rings(classes=2, modes_per_class=2, samples_per_mode=5, separation=1e6)
+    >>> radius = np.linalg.norm(sample.x, axis=1)[::5].round(3)
+    >>> list(zip(sample.classes[::5].tolist(), radius.tolist()))
+    [(0, 1.0), (0, 3.0), (1, 2.0), (1, 4.0)]
+    """
     spacing = (layout.t - 1) * layout.gap + 1.0
     radius = 1.0 + layout.cell * spacing + layout.classes * layout.gap
     radius = radius + layout.std * layout.points.normal(size=len(radius))
@@ -25,6 +33,13 @@ def moons(layout: Layout) -> np.ndarray:
     """A chain of half moons (radius 2) that open up and down in turn, each one's tips in the bows of its neighbours.
 
     A mode is a moon; the class alternates along the chain. Tips stay a gap of 1 away from the next moon of their own row.
+
+    Examples
+    --------
+    >>> sample = moons(classes=2, modes_per_class=1, samples_per_mode=200, separation=1e6)
+    >>> first, second = (sample.x[sample.classes == c] for c in (0, 1))
+    >>> bool(first[:, 1].max() > 1 and second[:, 1].min() < -1)  # the first opens down, the second up
+    True
     """
     moon = layout.cell * layout.t + layout.classes
     radius, tip_gap = 2.0, 1.0
@@ -37,7 +52,17 @@ def moons(layout: Layout) -> np.ndarray:
 
 @generator()
 def spirals(layout: Layout, *, turns: float = 0.5) -> np.ndarray:
-    """Spiral arms around one middle, the class alternating: a mode is an arm. Arms are a gap apart half-way out."""
+    """Spiral arms around one middle, the class alternating: a mode is an arm. Arms are a gap apart half-way out.
+
+    Examples
+    --------
+    >>> sample = spirals(classes=2, modes_per_class=2, turns=1.0)
+    >>> sample.x.shape, len(np.unique(sample.modes))
+    ((200, 2), 4)
+    >>> spirals(turns=0)
+    Traceback (most recent call last):
+    sim.errors.InvalidInput: turns: got 0; allowed: a finite number > 0
+    """
     number("turns", turns, "a finite number > 0", lambda v: v > 0)
     inner, outer = 0.35, 1.0
     along = layout.points.uniform(inner, outer, len(layout.cell))

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from sim.errors import integer
-from sim.generators import Layout, generator
+from sim.generators.base import Layout, generator
 
 
 @generator()
@@ -16,6 +16,12 @@ def hierarchy(layout: Layout, *, superclasses: int = 2) -> tuple[np.ndarray, np.
 
     Modes of a class are neighbours here, a gap of 1 apart; the classes of a super-class leave ``1 - overlap`` plus one class's
     extent between them, super-classes twice that of all their classes. Classes are dealt to super-classes in turn.
+
+    Examples
+    --------
+    >>> sample = hierarchy(classes=4, modes_per_class=2, samples_per_mode=5, superclasses=2)
+    >>> {(int(c), int(s)) for c, s in zip(sample.classes, sample.superclasses)} == {(0, 0), (1, 1), (2, 0), (3, 1)}
+    True
     """
     integer("superclasses", superclasses, 1, layout.t)
 

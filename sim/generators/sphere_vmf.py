@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
 
-from sim.generators import Layout, generator
+from sim.generators.base import Layout, generator
 
 
 @generator()
@@ -15,11 +14,20 @@ def sphere_vmf(layout: Layout) -> np.ndarray:
     Cells are spread by a greedy farthest-point choice among random directions, the classes of a cell sit around its middle.
     Angles take the place of distances: the angular gap is what leaves every cell its room, and the concentration
     (separation / angular gap)^2 makes the angular standard deviation gap / separation.
+
+    Examples
+    --------
+    >>> sample = sphere_vmf(classes=2, modes_per_class=3, dim=4)
+    >>> sample.x.shape, bool(np.allclose(np.linalg.norm(sample.x, axis=1), 1))
+    ((300, 4), True)
     """
+    # Imported here, as everyone imports `sim.generators`, and SciPy is slow to load.
+    from scipy import stats
+
     if layout.dim == 2:
         unit = 2 * np.pi / (layout.cells * ((layout.t - 1) * layout.gap + 1.0))
         angle = unit * (layout.cell * ((layout.t - 1) * layout.gap + 1.0) + layout.classes * layout.gap)
-        means = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        means = np.stack([np.cos(angle), np.sin(angle)], axis=1)  # (n, 2)
     else:
         candidates = layout.layout.normal(size=(max(2000, 50 * layout.cells), layout.dim))
         candidates /= np.linalg.norm(candidates, axis=1, keepdims=True)
@@ -36,7 +44,7 @@ def sphere_vmf(layout: Layout) -> np.ndarray:
         shift = unit * np.einsum("ndk,nk->nd", np.stack(frames)[layout.cell], layout.offsets()[layout.classes])
         angle = np.linalg.norm(shift, axis=1, keepdims=True)
         direction = np.divide(shift, angle, out=np.zeros_like(shift), where=angle > 0)
-        means = np.cos(angle) * centres[layout.cell] + np.sin(angle) * direction
+        means = np.cos(angle) * centres[layout.cell] + np.sin(angle) * direction  # (n, d)
     kappa = 1 / (unit * layout.std) ** 2
     x = np.empty_like(means)
     for mean in np.unique(means, axis=0):

@@ -6,8 +6,10 @@ device. It says in its docstring what it is, its range, and what *class collapse
 collapse* (all samples on one point) make of it. Bad input raises ``InvalidInput``; a value that does not exist (0/0
 above all) is NaN.
 
-``evaluate`` and ``evaluate_runs`` compute them all, sharing what they have in common. To add a metric: write a
-function of ``Runs`` with the ``@metric()`` decorator in the file of its family, and export it here.
+``evaluate`` and ``evaluate_runs`` compute them all, sharing what they have in common. To add a metric: decorate a function
+of ``Runs`` with ``@metric()`` (`sim.metrics.base`), in a file of this package or in a plugin. Nothing else has to know it: it
+has its columns in ``evaluate``, in ``evaluate_runs`` and in the rows of training, and its name is a public function in the
+module that defines it. Those named below can also be called from here.
 """
 
 from __future__ import annotations
@@ -162,6 +164,6 @@ def _evaluate(
     _, chunks = prepare(embeddings, classes, modes, options)
     results = []
     for runs in chunks:
-        table = torch.cat([entry.compute(runs).view(len(runs.x), -1) for entry in entries], -1)
+        table = torch.cat([entry.compute(runs).view(len(runs.x), -1) for entry in entries], -1)  # (R, columns)
         results += [dict(zip(names, row, strict=True)) for row in table.tolist()]
     return results

@@ -133,7 +133,15 @@ class Runs:
 
 
 class Metric(Protocol):
-    """A public metric: embeddings (..., n, m) to values (...), or (..., columns) for a metric with several columns."""
+    """A public metric: embeddings (..., n, m) to values (...), or (..., columns) for a metric with several columns.
+
+    Examples
+    --------
+    >>> from sim.metrics.spread import within_max
+    >>> shown: Metric = within_max
+    >>> shown(np.array([[0.0], [3.0], [9.0]]), np.array([0, 0, 1])).item()
+    3.0
+    """
 
     __name__: str
 
@@ -144,7 +152,22 @@ class Metric(Protocol):
 
 @dataclass(frozen=True)
 class Entry:
-    """A registered metric."""
+    """A registered metric.
+
+    Attributes
+    ----------
+    compute : callable
+        `Runs` -> values, (R,) or (R, number of columns).
+    columns : callable
+        `Options` -> names of the columns.
+    heavy : bool
+        It clusters, and is left out where time matters.
+
+    Examples
+    --------
+    >>> METRICS["recall_at_k"].columns(Options(ks=(1, 10))), METRICS["mode_nmi"].heavy
+    (['recall_at_1', 'recall_at_10'], True)
+    """
 
     compute: Callable[[Runs], Tensor]
     columns: Callable[[Options], Sequence[str]]
@@ -163,6 +186,20 @@ def metric(
         out.
     columns : callable, optional
         Names of the columns of a metric whose ``compute`` returns (R, number of columns).
+
+    Raises
+    ------
+    InvalidInput
+        If another module has registered the name.
+
+    Examples
+    --------
+    >>> def reach(runs):
+    ...     return runs.x.norm(dim=-1).amax(-1)  # (R, n, m) -> (R,)
+    >>> with METRICS.replaced("reach", Entry(reach, lambda options: ["reach"], False)):  # what @metric() does, for good
+    ...     from sim.metrics import evaluate
+    ...     evaluate(torch.tensor([[3.0, 4.0], [0.0, 0.0]]), torch.tensor([0, 1]), torch.tensor([0, 0]))["reach"]
+    5.0
     """
 
     def register(compute: Callable[[Runs], Tensor]) -> Metric:

@@ -28,7 +28,7 @@ def centre_axes(runs: Runs) -> tuple[Tensor, Tensor]:
     """
     classes = runs.once(class_groups)
     absent = (~classes.present).long()
-    means = group(classes.means, absent, 2).deviations * classes.present[..., None]
+    means = group(classes.means, absent, 2).deviations * classes.present[..., None]  # (R, K, m)
     _, singular, axes = torch.linalg.svd(means, full_matrices=False)
     return singular, axes
 
@@ -59,7 +59,7 @@ def nc1(runs: Runs) -> Tensor:
     singular, axes = runs.once(centre_axes)
     eps = torch.finfo(singular.dtype).eps * max(runs.n_classes, runs.x.shape[2])
     kept = singular.square() > eps * singular[:, :1].square()
-    variance = (runs.once(class_groups).deviations @ axes.mT).square().mean(1)
+    variance = (runs.once(class_groups).deviations @ axes.mT).square().mean(1)  # (R, q)
     ratio = torch.where(kept, variance / singular.square(), 0).sum(-1)
     return torch.where(kept.any(-1), ratio, torch.nan)
 
@@ -110,11 +110,11 @@ def cdnv(runs: Runs) -> Tensor:
     """
     classes = runs.once(class_groups)
     squares = sum_by(classes.deviations.square().sum(-1), runs.classes, runs.n_classes)
-    variance = squares / classes.counts
+    variance = squares / classes.counts  # (R, K)
     k = runs.n_classes
     total = torch.zeros_like(variance[:, 0])
     for rows, d in distance_blocks(classes.means, classes.means, row_bytes=48 * k, max_bytes=runs.options.max_bytes):
-        ratio = (variance[:, rows, None] + variance[:, None]) / (2 * d.square())
+        ratio = (variance[:, rows, None] + variance[:, None]) / (2 * d.square())  # (R, rows, K)
         pair = classes.present[:, rows, None] & classes.present[:, None]
         pair.diagonal(rows.start, 1, 2).fill_(False)
         total += torch.where(pair, ratio, 0).sum((-2, -1))
@@ -144,7 +144,7 @@ def ncc_accuracy(runs: Runs) -> Tensor:
     row_bytes = 48 * runs.n_classes
     for rows, d in distance_blocks(runs.x, classes.means, row_bytes=row_bytes, max_bytes=runs.options.max_bytes):
         d.masked_fill_(~classes.present[:, None], torch.inf)
-        nearest = d.amin(-1)
+        nearest = d.amin(-1)  # (R, rows)
         own = d.gather(-1, runs.classes[:, rows, None])[..., 0]
         right += torch.where(own == nearest, 1 / (d == nearest[..., None]).sum(-1).double(), 0).sum(-1)
     return right / runs.x.shape[1]

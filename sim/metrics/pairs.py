@@ -54,13 +54,13 @@ def group(x: Tensor, labels: Tensor, n_labels: int) -> Groups:
     ([1.0, 9.0], [-1.0, 1.0, 0.0])
     """
     r, n = labels.shape
-    counts = sum_by(torch.ones(r, n, dtype=x.dtype, device=x.device), labels, n_labels)
+    counts = sum_by(torch.ones(r, n, dtype=x.dtype, device=x.device), labels, n_labels)  # (R, L)
     position = torch.arange(n, device=x.device).expand(r, n)
     first = position.new_full((r, n_labels), n - 1).scatter_reduce(1, labels, position, "amin")
     # Measured from one of its own members, a collapsed group is all zeros, and so is its mean: no rounding is left
     # that a scale-free metric would take for structure.
-    origin = _rows(x, first)
-    shifted = x - _rows(origin, labels)
+    origin = _rows(x, first)  # (R, L, m)
+    shifted = x - _rows(origin, labels)  # (R, n, m)
     shift = sum_by(shifted, labels, n_labels) / counts.clamp_min(1)[..., None]
     return Groups(counts, origin + shift, shifted - _rows(shift, labels))
 
@@ -130,7 +130,7 @@ def distance_blocks(a: Tensor, b: Tensor, *, row_bytes: int, max_bytes: int) -> 
         if direct:
             yield rows, torch.cdist(a[:, rows], b, compute_mode="donot_use_mm_for_euclid_dist")
         else:
-            norms = square_a[:, rows, None] + square_b[:, None]
+            norms = square_a[:, rows, None] + square_b[:, None]  # (R, rows, l)
             squares = torch.baddbmm(norms, a[:, rows], b.mT, alpha=-2)
             squares[squares <= m * torch.finfo(a.dtype).eps * norms] = 0
             yield rows, squares.sqrt_()
@@ -159,7 +159,7 @@ def sums_and_maxima(points: Tensor, *labellings: Tensor, max_bytes: int) -> list
     results = [(points.new_zeros(points.shape[:2]), points.new_zeros(points.shape[:2])) for _ in labellings]
     for rows, d in distance_blocks(points, points, row_bytes=48 * points.shape[1], max_bytes=max_bytes):
         for labels, (total, largest) in zip(labellings, results, strict=True):
-            own = d.masked_fill(labels[:, rows, None] != labels[:, None], 0)
+            own = d.masked_fill(labels[:, rows, None] != labels[:, None], 0)  # (R, rows, n)
             total[:, rows], largest[:, rows] = own.sum(-1), own.amax(-1)
     return results
 

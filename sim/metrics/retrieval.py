@@ -63,9 +63,9 @@ def _ranked(runs: Runs, labels: Tensor, k: int) -> Iterator[tuple[Tensor, Ranked
     blocks = distance_blocks(runs.x[:, left], runs.x, row_bytes=40 * n + 160 * k, max_bytes=runs.options.max_bytes)
     for block, d in blocks:
         rows = left[block]
-        d.scatter_(-1, rows[:, None].expand(len(d), -1, 1), torch.inf)
-        near, index = d.topk(k, largest=False)
-        same = labels[:, None] == labels[:, rows, None]
+        d.scatter_(-1, rows[:, None].expand(len(d), -1, 1), torch.inf)  # (R, rows, n)
+        near, index = d.topk(k, largest=False)  # each (R, rows, k)
+        same = labels[:, None] == labels[:, rows, None]  # (R, rows, n)
         yield rows, _grouped(near, same.gather(-1, index), d, same)
 
 
@@ -86,7 +86,7 @@ def _grouped(near: Tensor, hit: Tensor, d: Tensor, same: Tensor) -> Ranked:
     first = torch.where(starts, ranks, 0).cummax(-1).values
     next_start = torch.where(starts, ranks, k).flip(-1).cummin(-1).values.flip(-1)
     end = torch.nn.functional.pad(next_start[..., 1:], (0, 1), value=k)
-    cumulative = torch.nn.functional.pad(hit.cumsum(-1), (1, 0))
+    cumulative = torch.nn.functional.pad(hit.cumsum(-1), (1, 0))  # (R, rows, k + 1)
     before = cumulative.gather(-1, first)
     hits, size = cumulative.gather(-1, end) - before, end - first
 
@@ -132,7 +132,7 @@ def fine_retrieval(runs: Runs) -> tuple[Tensor, Tensor, Tensor]:
     ranks = torch.arange(depth, device=runs.x.device)
     values = runs.x.new_empty(*relevant.shape, len(ks) + 2)
     for rows, ranked in _ranked(runs, runs.fine, depth):
-        counted = ranks < relevant[:, rows, None]
+        counted = ranks < relevant[:, rows, None]  # (R, rows, depth)
         chance = ranked.hits.double() / ranked.size * counted
         ahead = (ranks - ranked.first) * (ranked.hits - 1).double() / (ranked.size - 1).clamp_min(1)
         precision = (ranked.before + 1 + ahead) / (ranks + 1)

@@ -68,8 +68,8 @@ def search(x: Tensor, k: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     step = max(1, BLOCK_BYTES // (24 * wanted * m))
     for start in range(0, n, step):
         rows = torch.arange(start, min(start + step, n))
-        index = found[rows]
-        distances = (x[rows, None] - x[index]).square_().sum(-1).sqrt_()
+        index = found[rows]  # (rows, candidates)
+        distances = (x[rows, None] - x[index]).square_().sum(-1).sqrt_()  # (rows, candidates)
         distances[index == rows[:, None]] = torch.inf
         distances, order = distances.sort(-1)
         # Whoever wasn't proposed is at least as far as the last one who was, up to the error.

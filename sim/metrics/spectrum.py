@@ -48,13 +48,13 @@ def class_spectra(runs: Runs) -> Tensor:
     members = (members.view(r, -1, longest) + n * torch.arange(r, device=order.device)[:, None, None]).flatten(0, 1)
     filled = (slots < sizes[..., None]).flatten(0, 1)
 
-    deviations = groups.deviations.flatten(0, 1)
+    deviations = groups.deviations.flatten(0, 1)  # (R n, m)
     step = max(1, runs.options.max_bytes // (8 * (3 * longest * m + 3 * min(longest, m) ** 2)))
     parts = [
         _eigenvalues(deviations[index] * mask[..., None])
         for index, mask in zip(torch.split(members, step), torch.split(filled, step), strict=True)
     ]
-    eigenvalues = torch.cat(parts).view(r, runs.n_classes, -1)
+    eigenvalues = torch.cat(parts).view(r, runs.n_classes, -1)  # (R, K, q)
     trace = eigenvalues.sum(-1, keepdim=True)
     shares = torch.where(trace > 0, eigenvalues / trace, 0)
     return torch.where(sizes[..., None] > 1, shares, torch.nan)
@@ -126,7 +126,7 @@ def rho(runs: Runs) -> Tensor:
     """
     deviations = group(runs.x, torch.zeros_like(runs.classes), 1).deviations
     d = min(deviations.shape[2], deviations.shape[1] - 1)
-    singular = _eigenvalues(deviations)[..., -d:].sqrt()
+    singular = _eigenvalues(deviations)[..., -d:].sqrt()  # (R, d)
     singular = torch.maximum(singular, RHO_FLOOR * singular[..., -1:])
     shares = singular / singular.sum(-1, keepdim=True)
     return -torch.log(d * shares).mean(-1)

@@ -31,7 +31,15 @@ def class_groups(runs: Runs) -> Groups:
 
 
 def mode_groups(runs: Runs) -> Groups:
-    """The same for the modes, that is the (class, mode) pairs."""
+    """The same for the modes, that is the (class, mode) pairs.
+
+    Examples
+    --------
+    >>> from sim.metrics.base import DEFAULT, prepare
+    >>> _, chunks = prepare(torch.tensor([[0.0], [2.0], [9.0]]), torch.tensor([0, 0, 1]), torch.tensor([0, 1, 0]), DEFAULT)
+    >>> mode_groups(next(chunks)).means.tolist()
+    [[[0.0], [2.0], [9.0]]]
+    """
     return group(runs.x, runs.fine, len(runs.class_of_fine))
 
 
@@ -60,28 +68,33 @@ def _same_class_pairs(runs: Runs) -> Tensor:
 
 
 def mean_within(runs: Runs) -> Tensor:
+    """See `within_mean`, (R,)."""
     return runs.once(pairwise)[0].sum(-1) / _same_class_pairs(runs)
 
 
 def mean_between(runs: Runs) -> Tensor:
-    own_class, _, _, total = runs.once(pairwise)
+    """See `between_mean`, (R,)."""
+    own_class, _, _, total = runs.once(pairwise)  # each (R, n)
     n = runs.x.shape[1]
     return (total - own_class).sum(-1) / (n * (n - 1) - _same_class_pairs(runs))
 
 
 def mean_mode_gap(runs: Runs) -> Tensor:
+    """See `mode_gap`, (R,)."""
     modes, k = runs.once(mode_groups), runs.n_classes
     # Modes that are absent from a run go to an extra class, which is cut off again.
-    owner = torch.where(modes.present, runs.class_of_fine, k)
+    owner = torch.where(modes.present, runs.class_of_fine, k)  # (R, F)
     ((sums, _),) = sums_and_maxima(modes.means, owner, max_bytes=runs.options.max_bytes)
     return mean_by(sums, owner, k + 1)[:, :k].nanmean(-1)
 
 
 def mean_of_classes(runs: Runs) -> Tensor:
+    """Mean over the classes of the mean distance inside each, (R,)."""
     return mean_by(runs.once(pairwise)[0], runs.classes, runs.n_classes).nanmean(-1)
 
 
 def mean_of_centres(runs: Runs) -> Tensor:
+    """Mean distance of two class means, (R,)."""
     classes = runs.once(class_groups)
     absent = (~classes.present).long()
     ((sums, _),) = sums_and_maxima(classes.means, absent, max_bytes=runs.options.max_bytes)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sim.catalogue import NETS
 from sim.errors import InvalidInput, integer
-from sim.nets import Net, activation_of, fan_in_bound, initial
+from sim.nets.base import Net, activation_of, fan_in_bound, initial
 
 
 @NETS.register("conv")
@@ -30,6 +30,19 @@ class Conv(Net):
         Channels of the first convolution; the second has twice as many.
     activation : str
         A name in `ACTIVATIONS`.
+
+    Raises
+    ------
+    InvalidInput
+
+    Examples
+    --------
+    >>> net = Conv([0, 1], (1, 8, 8), dim=2, width=4)
+    >>> tuple(net(torch.ones(2, 5, 1, 8, 8), torch.zeros(2, 5, dtype=torch.int64)).shape)
+    (2, 5, 2)
+    >>> Conv([0], (64,))
+    Traceback (most recent call last):
+    sim.errors.InvalidInput: x: got (64,); allowed: images (channels, height >= 4, width >= 4) for net.kind = conv
     """
 
     def __init__(
@@ -60,9 +73,9 @@ class Conv(Net):
     def embed(self, x: Tensor, index: Tensor) -> Tensor:
         """See `Net.embed`; ``x`` is (R, B, C, H, W)."""
         runs, batch = x.shape[:2]
-        hidden = x.transpose(0, 1).flatten(1, 2)
+        hidden = x.transpose(0, 1).flatten(1, 2)  # (B, R C, H, W)
         for kernel, bias in zip(self.kernels, self.kernel_biases, strict=True):
             hidden = F.conv2d(hidden, kernel.flatten(0, 1), bias.flatten(), padding=1, groups=runs)
-            hidden = F.max_pool2d(self.activation(hidden), 2)
-        features = hidden.view(batch, runs, -1).transpose(0, 1)
+            hidden = F.max_pool2d(self.activation(hidden), 2)  # (B, R channels, H / 2, W / 2), then a quarter
+        features = hidden.view(batch, runs, -1).transpose(0, 1)  # (R, B, features)
         return torch.baddbmm(self.bias, features, self.weight)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sim.catalogue import NETS
 from sim.errors import number
-from sim.nets import Net, initial
+from sim.nets.base import Net, initial
 
 
 @NETS.register("table")
@@ -26,6 +26,18 @@ class Table(Net):
         See `Net`.
     scale : float
         Initial positions are uniform in [-scale, scale]^m.
+
+    Raises
+    ------
+    InvalidInput
+
+    Examples
+    --------
+    >>> import torch
+    >>> net = Table([0], (), samples=4, dim=2)
+    >>> found = net(torch.zeros(1, 3, 1), torch.tensor([[2, 0, 2]]))
+    >>> bool((found == net.positions[:, [2, 0, 2]]).all())
+    True
     """
 
     def __init__(
@@ -44,4 +56,4 @@ class Table(Net):
 
     def embed(self, x: Tensor, index: Tensor) -> Tensor:
         """See `Net.embed`."""
-        return self.positions.gather(1, index.unsqueeze(-1).expand(-1, -1, self.dim))
+        return self.positions.gather(1, index.unsqueeze(-1).expand(-1, -1, self.dim))  # (R, B, m)

@@ -121,6 +121,11 @@ class Kind:
         (sample, level, **options) -> (n, t) label probabilities.
     transition : callable or None
         (t, level, **options) -> (t, t) matrix T with P = T[classes], where such a matrix exists.
+
+    Examples
+    --------
+    >>> NOISE_KINDS["symmetric"].transition is None, NOISE_KINDS["instance"].transition is None
+    (False, True)
     """
 
     probabilities: Callable[..., np.ndarray]
@@ -133,7 +138,22 @@ class Kind:
 
 
 def class_conditional(name: str) -> Callable[[Callable[..., np.ndarray]], Callable[..., np.ndarray]]:
-    """Decorator: enter a function (t, level, **options) -> transition matrix as a kind of noise."""
+    """Decorator: enter a function (t, level, **options) -> transition matrix as a kind of noise.
+
+    Parameters
+    ----------
+    name : str
+
+    Raises
+    ------
+    InvalidInput
+        If another module has registered the name.
+
+    Examples
+    --------
+    >>> NOISE_KINDS["pair_flip"].transition(2, 0.25).tolist()  # entered by @class_conditional("pair_flip")
+    [[0.75, 0.25], [0.25, 0.75]]
+    """
 
     def enter(matrix: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
         def probabilities(sample: Sample, level: float, **options: Any) -> np.ndarray:
@@ -147,7 +167,23 @@ def class_conditional(name: str) -> Callable[[Callable[..., np.ndarray]], Callab
 
 
 def sample_dependent(name: str) -> Callable[[Callable[..., np.ndarray]], Callable[..., np.ndarray]]:
-    """Decorator: enter a function (sample, level, **options) -> (n, t) label probabilities as a kind of noise."""
+    """Decorator: enter a function (sample, level, **options) -> (n, t) label probabilities as a kind of noise.
+
+    Parameters
+    ----------
+    name : str
+
+    Raises
+    ------
+    InvalidInput
+        If another module has registered the name.
+
+    Examples
+    --------
+    >>> sample = Sample(np.zeros((3, 1)), np.array([0, 0, 1]), np.array([0, 1, 2]))
+    >>> NOISE_KINDS["one_mode"].probabilities(sample, 0.25, mode=1, classes=[0]).tolist()
+    [[1.0, 0.0], [0.75, 0.25], [0.0, 1.0]]
+    """
 
     def enter(probabilities: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
         NOISE_KINDS.register(name, module=probabilities.__module__)(Kind(probabilities))
@@ -163,6 +199,14 @@ def check(kind: str, level: float, options: dict[str, Any]) -> Kind:
     ------
     InvalidInput
         For an unknown kind or option, a missing option, or a level outside [0, 1).
+
+    Examples
+    --------
+    >>> check("instance", 0.2, {"sharpness": 2.0}) is NOISE_KINDS["instance"]
+    True
+    >>> check("symmetric", 1.0, {})
+    Traceback (most recent call last):
+    sim.errors.InvalidInput: noise: got 1.0; allowed: 0 <= noise < 1
     """
     number("noise", level, "0 <= noise < 1", lambda v: 0 <= v < 1)
     found = NOISE_KINDS[kind]
@@ -247,10 +291,10 @@ def flip(probabilities: Tensor, classes: Tensor, u: Tensor, v: Tensor) -> Tensor
     >>> flip(probabilities, torch.zeros(3, dtype=torch.int64), u, v).tolist()
     [1, 2, 0]
     """
-    own = classes.unsqueeze(-1)
-    others = probabilities.scatter(-1, own, 0.0)
+    own = classes.unsqueeze(-1)  # (..., 1)
+    others = probabilities.scatter(-1, own, 0.0)  # (..., t)
     cumulative = others.cumsum(-1)
-    total = cumulative[..., -1:]
+    total = cumulative[..., -1:]  # (..., 1): P(not kept)
     target = v.unsqueeze(-1) * total
     # Rounding may put the target on the total: the last label with any probability is then meant.
     place = torch.minimum((cumulative <= target).sum(-1), (cumulative < total).sum(-1))
@@ -281,7 +325,7 @@ def static_labels(probabilities: np.ndarray, classes: np.ndarray, *, seed: objec
     >>> int((flipped != classes).sum())
     20
     """
-    u, v = stream(seed, "static labels").random((2, len(classes)))
+    u, v = stream(seed, "static labels").random((2, len(classes)))  # each (n,)
     if exact:
         for c in np.unique(classes):
             rows = np.flatnonzero(classes == c)

@@ -22,7 +22,7 @@ def _instance(sample: Sample, level: float, *, sharpness: float = 4.0) -> np.nda
     over the sample equal to the level.
     """
     number("noise.params.sharpness", sharpness, "a finite number >= 0", lambda v: v >= 0)
-    x = sample.x.reshape(sample.n, -1)
+    x = sample.x.reshape(sample.n, -1)  # (n, d)
     own, other, destination = np.empty(sample.n), np.full(sample.n, np.inf), np.zeros(sample.n, dtype=np.int64)
     trees = [cKDTree(x[sample.classes == c]) for c in range(sample.t)]
     for c, tree in enumerate(trees):
@@ -33,15 +33,15 @@ def _instance(sample: Sample, level: float, *, sharpness: float = 4.0) -> np.nda
         rows = np.flatnonzero(~mine)[nearer]
         other[rows], destination[rows] = away[nearer], c
     margin = (other - own) / np.maximum(other + own, np.finfo(float).tiny)
-    shape = np.exp(-sharpness * (margin - margin.min()))
+    unscaled = np.exp(-sharpness * (margin - margin.min()))  # (n,)
 
     def excess(log_scale: float) -> float:
-        return float(np.minimum(1, np.exp(log_scale) * shape).mean() - level)
+        return float(np.minimum(1, np.exp(log_scale) * unscaled).mean() - level)
 
     flip_probability = np.zeros(sample.n)
     if level > 0:
         widest = 2 * sharpness + 1
-        flip_probability = np.minimum(1, np.exp(brentq(excess, np.log(level) - 1, widest)) * shape)
+        flip_probability = np.minimum(1, np.exp(brentq(excess, np.log(level) - 1, widest)) * unscaled)
     probabilities: np.ndarray = np.eye(sample.t)[sample.classes] * (1 - flip_probability)[:, None]
     probabilities[np.arange(sample.n), destination] += flip_probability
     return probabilities

@@ -7,14 +7,18 @@ import sys
 from importlib import resources
 from pathlib import Path
 
+import matplotlib as mpl
 import pytest
 
+from figures import Source
+from figures.real_data import SHOWN
 from realdata import recorded
-from sim.catalogue import RECORDED
+from sim.catalogue import FIGURES, RECORDED
 from sim.studies import final
 from sim.sweeps import spec, store
 
 ROOT = Path(__file__).parents[2]
+mpl.use("Agg")
 
 
 @pytest.mark.parametrize("name", recorded.names())
@@ -33,6 +37,19 @@ def test_the_page_is_up_to_date() -> None:
     command = [sys.executable, "-m", "sim.cli", "data", "results"]
     written = subprocess.run(command, capture_output=True, text=True, check=True)
     assert (ROOT / "docs" / "results.md").read_text() == written.stdout
+
+
+def test_rows_from_elsewhere_are_shown(replace) -> None:
+    """What a plugin brings has no title, and not every loss: the page and the figure show it all the same."""
+    digits = recorded.rows("digits")
+    replace(RECORDED, "elsewhere", lambda: digits[digits["loss.name"] == "triplet"])
+    section = recorded.page().partition("## elsewhere\n\n")[2]
+    assert section.startswith(f"{len(RECORDED['elsewhere']())} runs. Recall@1") and "triplet" in section
+
+    axes = FIGURES["real_data"].draw(Source(None, "quick", [], None)).axes
+    last = axes[-len(SHOWN) :]
+    assert last[0].get_ylabel() == "elsewhere\nRecall@1"
+    assert [len(axis.lines[0].get_xdata()) > 0 for axis in last] == [loss == "triplet" for loss in SHOWN]
 
 
 @pytest.mark.slow

@@ -8,10 +8,10 @@ from scipy.spatial.distance import cdist
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
+from sim import generators
 from sim.catalogue import GENERATORS
 from sim.errors import InvalidInput
-from sim.generators import Sample, generate
-from sim.generators.curves import rings
+from sim.generators import Sample, generate, rings
 
 INTERLEAVED = [n for n in GENERATORS if n != "hierarchy"]
 
@@ -161,6 +161,12 @@ def test_imbalance() -> None:
 def test_bad_parameters_are_named(parameters: dict[str, object], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         rings(**parameters)
+
+
+@pytest.mark.parametrize("name", ["moons", "hierarchy", "sphere_vmf", "xor_grid"])
+def test_the_package_has_the_function_not_the_file_of_its_name(name: str) -> None:
+    assert name in GENERATORS  # every file has been imported
+    np.testing.assert_array_equal(getattr(generators, name)(seed=1).x, generate(name, seed=1).x)
 
 
 def test_unknown_generator() -> None:

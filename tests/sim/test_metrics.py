@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
 
 import hypothesis.strategies as st
 import numpy as np
@@ -35,10 +40,15 @@ def same(a: dict[str, float], b: dict[str, float]) -> bool:
     return a == pytest.approx(b, rel=1e-7, abs=1e-7, nan_ok=True)
 
 
+def public_of(name: str) -> metrics.Metric:
+    """A metric's public function, where it is defined: naming it in the package is a matter of taste."""
+    return getattr(sys.modules[METRICS[name].compute.__module__], name)
+
+
 def test_every_registered_metric_is_public_and_documented() -> None:
     for name in METRICS:
-        public = getattr(metrics, name)
-        assert public.__name__ == name and name in metrics.__all__
+        public = public_of(name)
+        assert public.__name__ == name and getattr(metrics, name, public) is public
         assert {"Range", "ollapse"} <= set(re.findall("Range|ollapse", public.__doc__)), name
         assert list(inspect.signature(public).parameters) == ["embeddings", "classes", "modes", "options"]
 
@@ -49,11 +59,66 @@ def test_evaluate_is_the_public_functions_together() -> None:
     alone: dict[str, float] = {}
     for name in METRICS:
         columns = METRICS[name].columns(options)
-        result = getattr(metrics, name)(x, CLASSES, MODES, options=options)
+        result = public_of(name)(x, CLASSES, MODES, options=options)
         alone |= dict(zip(columns, result.reshape(-1).tolist(), strict=True))
     assert values == pytest.approx(alone, nan_ok=True)
     assert {"recall_at_1", "recall_at_3"} <= set(values) and "recall_at_2" not in values
     assert all(type(value) is float for value in values.values())
+
+
+NEW_FILE = '''
+from sim.metrics.base import metric
+
+@metric()
+def reach(runs):
+    """Largest norm."""
+    return runs.x.norm(dim=-1).amax(-1)
+
+@metric(columns=lambda options: [f"norm_{k}" for k in options.ks])
+def norms(runs):
+    """The k-th largest norm."""
+    return runs.x.norm(dim=-1).sort(-1, descending=True).values[:, [k - 1 for k in runs.options.ks]]
+'''
+
+USE = """
+import sys
+import torch
+from sim.catalogue import METRICS
+from sim.config import RunConfig, parse
+from sim.metrics import Options, evaluate, evaluate_runs
+from sim.problems import build
+from sim.training import train
+
+x, classes = torch.tensor([[3.0, 4.0], [0.0, 1.0], [0.0, 2.0]]), torch.tensor([0, 0, 1])
+options = Options(ks=(1, 3))
+one = evaluate(x, classes, classes, heavy=False, options=options)
+both = evaluate_runs(torch.stack([x, 2 * x]), classes, classes, heavy=False, options=options)
+print([one[c] for c in ("reach", "norm_1", "norm_3")], [row["norm_3"] for row in both])
+assert list(both[1]) == list(one)
+defined = sys.modules[METRICS["reach"].compute.__module__]
+print(defined.reach(x, classes).item(), defined.norms(x, classes, options=options).tolist())
+config = parse(RunConfig, {"steps": 2, "checkpoints": 1, "batch": {"per_class": 4}})
+(result,) = train([config], [build("rings", 0, samples_per_mode=10)])
+print(all(row["reach"] == row["norm_1"] > row["norm_8"] > 0 for row in result.rows))
+"""
+
+
+@pytest.mark.parametrize("way", ["file of the package", "plugin"])
+def test_a_metric_in_a_new_file_is_known_everywhere(way: str, tmp_path: Path) -> None:
+    (tmp_path / "own_metrics.py").write_text(textwrap.dedent(NEW_FILE))
+    plugin, first = {"COLLAPSE_PLUGINS": "own_metrics.py"}, ""
+    if way == "file of the package":
+        plugin, first = {}, f"import sim.metrics\nsim.metrics.__path__.append({str(tmp_path)!r})\n"
+    end = subprocess.run(
+        [sys.executable, "-c", first + USE],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **plugin},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=280,
+    )
+    assert end.stdout == "[5.0, 5.0, 1.0] [1.0, 2.0]\n5.0 [5.0, 1.0]\nTrue\n", end.stderr
 
 
 def test_cheap_leaves_out_the_clustering_and_nothing_else() -> None:
