@@ -20,7 +20,7 @@ from figures.entry import Source
 from figures.style import STYLE
 from sim.catalogue import FIGURES, STUDIES
 from sim.config import RunConfig
-from sim.files import whole, write_text
+from sim.files import whole, write_json
 from sim.sweeps.store import Store
 
 PACKAGES = ("class-collapse", "torch", "numpy", "scipy", "scikit-learn", "matplotlib")
@@ -87,4 +87,4 @@ def _enter(place: Path, name: str, about: dict[str, Any]) -> None:
     """Put a figure's entry into the manifest, beside those of the others."""
     entries = json.loads(place.read_text()) if place.exists() else {}
     entries[name] = about
-    write_text(place, json.dumps(dict(sorted(entries.items())), indent=2) + "\n")
+    write_json(place, dict(sorted(entries.items())))

@@ -1,7 +1,8 @@
 """Every registry there is, and where its built-ins live.
 
-An entry's place in a list is that of its home; of several homes that hold it, the first. Homes are named, not imported: nothing here, and so no command that lists or helps, loads PyTorch before it is needed, and what is
-below never imports what is above. What each holds is said where its entries are defined.
+An entry's place in a list is that of its home; of several homes that hold it, the first. Homes are named, not imported: nothing
+here, and so no command that lists or helps, loads PyTorch before it is needed, and what is below never imports what is above. What
+each holds is said where its entries are defined.
 """
 
 from __future__ import annotations

@@ -191,7 +191,7 @@ class RunConfig(_Model):
             raise InvalidInput("batch.classes", 1, "0 (uniform batches) or at least 2 (else there are no negatives)")
         # Batches are balanced over the labels of static noise; labels drawn afresh fall into unequal groups.
         as_labelled = self.noise.mode == "static" or self.noise.level == 0
-        if self.batch.classes and self.batch.per_class == 2 and sampling.positive.by_distance and as_labelled:
+        if self.batch.classes and self.batch.per_class == 2 and self.positive == "easy" and as_labelled:
             warnings.warn(
                 "batch.per_class: with 2 samples a class in the batch an anchor has a single positive, so that "
                 "easy, hard and random positives are the same; take 3 or more",

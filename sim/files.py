@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from sim.errors import InvalidInput
 
@@ -57,6 +58,21 @@ def write_text(place: str | os.PathLike[str], text: str) -> None:
     """Write a text file (UTF-8) as `whole` does."""
     with whole(place) as file:
         file.write(text.encode())
+
+
+def write_json(place: str | os.PathLike[str], value: Any) -> None:
+    """Write a JSON file as `whole` does. Scalars of NumPy and PyTorch become numbers and truth values; what else JSON lacks, text.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> place = Path(tempfile.mkdtemp()) / "a.json"
+    >>> write_json(place, {"held": np.bool_(False), "where": Path("a")})
+    >>> json.loads(place.read_text())
+    {'held': False, 'where': 'a'}
+    """
+    write_text(place, json.dumps(value, indent=2, default=lambda v: v.item() if hasattr(v, "item") else str(v)) + "\n")
 
 
 def writable_folder(folder: str | os.PathLike[str], field: str = "out") -> Path:

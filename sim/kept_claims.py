@@ -9,7 +9,7 @@ from typing import Any
 
 from sim.catalogue import CLAIMS
 from sim.errors import InvalidInput
-from sim.files import writable_folder, write_text
+from sim.files import writable_folder, write_json
 
 FILE = "claims.json"
 
@@ -42,4 +42,4 @@ def keep(out: Path, reports: Sequence[dict[str, Any]]) -> None:
     # Claims of plugins that aren't here today keep their verdicts, after the others.
     ordered = [kept.pop(name) for name in CLAIMS if name in kept] + list(kept.values())
     writable_folder(out)
-    write_text(out / FILE, json.dumps(ordered, indent=2, default=str) + "\n")
+    write_json(out / FILE, ordered)

@@ -23,12 +23,12 @@ class Known:
     ----------
     plugins : tuple of Plugin
         Modules by name, files with their text.
-    entries : bytes
-        What was registered by hand, pickled by value: a list of (group, name, entry).
+    entries : tuple of (group, name, bytes)
+        What was registered by hand, pickled by value.
     """
 
     plugins: tuple[plugins.Plugin, ...]
-    entries: bytes
+    entries: tuple[tuple[str, str, bytes], ...]
 
     def restore(self) -> None:
         """Load and register all of it.
@@ -40,20 +40,23 @@ class Known:
 
         Examples
         --------
-        >>> Known((), b"").restore()
+        >>> import sim.catalogue
+        >>> Known((), (("losses", "mine", b""),)).restore()
         Traceback (most recent call last):
-        sim.errors.InvalidInput: plugin: got 'of the main program'; allowed: what workers can load (Ran out of input)
+        sim.errors.InvalidInput: loss: got 'mine'; allowed: an entry that workers can load (Ran out of input)
         """
         for plugin in self.plugins:
             plugins.load(plugin)
-        try:
-            entries = cloudpickle.loads(self.entries)
-        except Exception as error:
-            raise InvalidInput("plugin", "of the main program", f"what workers can load ({error})") from error
         registries = {registry.group: registry for registry in Registry.every}
-        for group, name, entry in entries:
+        for group, name, pickled in self.entries:
             if group not in registries:
                 raise InvalidInput("plugin", f"{group} {name!r}", "entries of registries that workers have, too")
+            try:
+                entry = cloudpickle.loads(pickled)
+            except Exception as error:
+                raise InvalidInput(
+                    registries[group].field, name, f"an entry that workers can load ({error})"
+                ) from error
             # A script's own module may have been run again here, and have registered it already.
             registries[group].admit(name, entry)
 
@@ -70,9 +73,8 @@ def known() -> Known:
     --------
     >>> from sim.catalogue import SCHEDULES
     >>> with SCHEDULES.replaced("mine", abs):
-    ...     entries = cloudpickle.loads(known().entries)
-    >>> ("schedules", "mine", abs) in entries
-    True
+    ...     [(group, name, cloudpickle.loads(entry)) for group, name, entry in known().entries]
+    [('schedules', 'mine', <built-in function abs>)]
     """
     named = plugins.loaded()
     _pickle_modules_by_name()
@@ -80,11 +82,10 @@ def known() -> Known:
     for registry in Registry.every:
         for name, entry in registry.from_outside().items():
             try:
-                cloudpickle.dumps(entry)
+                entries.append((registry.group, name, cloudpickle.dumps(entry)))
             except Exception as error:
                 raise InvalidInput(registry.field, name, f"an entry that can be sent to workers ({error})") from error
-            entries.append((registry.group, name, entry))
-    return Known(named, cloudpickle.dumps(entries))
+    return Known(named, tuple(entries))
 
 
 def _pickle_modules_by_name() -> None:

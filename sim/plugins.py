@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
 
 from sim.errors import InvalidInput
 
@@ -49,7 +48,7 @@ class Plugin:
 
 _named: list[str] = []
 _loaded: dict[str, Plugin] = {}
-_entry_points: dict[str, types.ModuleType | Any] = {}
+_entry_points: set[str] = set()
 _now: list[str] = []
 
 
@@ -106,9 +105,10 @@ def load_entry_points(group: str) -> None:
         if name not in _entry_points and name not in _now:
             with _loading(name):
                 try:
-                    _entry_points[name] = point.load()
+                    point.load()
                 except Exception as error:
                     raise _unusable(name, error) from error
+            _entry_points.add(name)
 
 
 def _find(name: str) -> Plugin:

@@ -105,7 +105,11 @@ class Registry(Generic[T]):
         self._origins[name] = origin
 
     def _built_in(self, origin: Origin) -> bool:
-        return any(origin.module == home or origin.module.startswith(f"{home}.") for home in self.homes)
+        return self._home(origin.module) is not None
+
+    def _home(self, module: str) -> int | None:
+        """Which home holds a module; of several, the first."""
+        return next((k for k, home in enumerate(self.homes) if f"{module}.".startswith(f"{home}.")), None)
 
     def _fill(self) -> None:
         if self._filled:
@@ -129,10 +133,8 @@ class Registry(Generic[T]):
 
         def place(name: str) -> tuple[int, list[tuple[int, str]]]:
             module = self._origins[name].module
-            if not self._built_in(self._origins[name]):
-                return len(self.homes), []
-            home = next(k for k, h in enumerate(self.homes) if module == h or module.startswith(f"{h}."))
-            return home, natural(module)
+            home = self._home(module)
+            return (len(self.homes), []) if home is None else (home, natural(module))
 
         self._entries = {name: self._entries[name] for name in sorted(self._entries, key=place)}
 

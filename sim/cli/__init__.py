@@ -133,10 +133,6 @@ def run(arguments: Sequence[str]) -> int:
         code = application().main(args=list(arguments), prog_name="collapse", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read the output has enough; Python must not complain again when it closes it.
-        sys.stdout = None
-        return 141
     except Exception as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             error.show()  # type: ignore[attr-defined]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from sim import files
 from sim.errors import InvalidInput
-from sim.files import writable_folder, write_text
+from sim.files import writable_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -123,8 +123,4 @@ def write_json(place: Path | None, value: Any) -> None:
     """Write what was printed to a JSON file, if one is wanted."""
     if place is not None:
         writable_folder(place.parent, "json")
-        write_text(place, json.dumps(value, indent=2, default=_plain) + "\n")
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if hasattr(value, "item") else str(value)
+        files.write_json(place, value)

@@ -147,11 +147,6 @@ class Policy:
     title: str = ""
     reference: Reference | None = None
 
-    @property
-    def by_distance(self) -> bool:
-        """Whether it picks one sample by its distance: where there is a single candidate, that choice is none."""
-        return self.single and not self.random
-
 
 def nearest(distances: Tensor, mask: Tensor) -> Chosen:
     """The nearest masked sample of each row; ties go to the lowest position. Shapes (..., B) -> index (..., 1).

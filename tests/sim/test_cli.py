@@ -10,9 +10,11 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
-from sim import cli
+from sim import cli, kept_claims
 from sim.catalogue import CLAIMS, FIGURES, STUDIES
 from sim.errors import InvalidInput
 from sim.sweeps.grid import grid
@@ -241,6 +243,36 @@ def test_verify_prints_writes_and_judges(collapse: Run, tmp_path: Path, replace:
     code, _, err = collapse("verify", "--claims=C2")
     assert code == 1
     assert err == "not as documented: C2\n"
+
+
+def test_findings_are_kept_as_they_are(tmp_path: Path) -> None:
+    """NumPy's truth values came back as the texts "True" and "False", both of which count as true."""
+    reports = [
+        {"id": "C2", "hypotheses": {"bounded": np.bool_(False)}, "error": np.float64(0.5), "counts": torch.tensor(3)}
+    ]
+    kept_claims.keep(tmp_path, reports)
+    assert kept_claims.read(tmp_path) == [{"id": "C2", "hypotheses": {"bounded": False}, "error": 0.5, "counts": 3}]
+
+
+def test_a_reader_that_has_enough_ends_a_command_without_a_word() -> None:
+    program = (
+        "import sys\n"
+        "from sim import cli\n"
+        "from sim.catalogue import COMMANDS\n"
+        "list(COMMANDS)\n"
+        "@COMMANDS.register('pour')\n"
+        "def pour() -> None:\n"
+        "    for _ in range(100_000):\n"
+        "        print('much of it', flush=True)\n"
+        "sys.argv = ['collapse', 'pour']\n"
+        "cli.main()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 1
 
 
 def test_interruption_keeps_what_is_finished(tmp_path: Path) -> None:
