@@ -192,7 +192,10 @@ class FilePictures(Pictures):
 
     def fingerprint(self) -> str:
         """See `Pictures.fingerprint`."""
-        return hashlib.sha256(json.dumps([[n, t.sizes[n]] for t, n in self.sources]).encode()).hexdigest()
+        digest = hashlib.sha256(json.dumps([[n, t.sizes[n]] for t, n in self.sources]).encode())
+        for tree, name in self.sources:
+            digest.update(tree.read(name))
+        return digest.hexdigest()
 
 
 def square(

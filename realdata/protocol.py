@@ -24,6 +24,7 @@ from realdata.datasets import SPLITS, locate
 from realdata.pictures import Pictures
 from sim.catalogue import DATASETS
 from sim.errors import InvalidInput, choice, integer
+from sim.files import digest
 from sim.generators import Sample
 from sim.problems import Problem
 from sim.streams import stream
@@ -226,7 +227,42 @@ def problem(
         if value is not None and not isinstance(value, str):
             raise InvalidInput(field, value, "text")
     chosen = Protocol(protocol, per_super, merge_seed, limit, test_limit)
-    return _built(name, locate(name, root), chosen, size, features)
+    place = locate(name, root)
+    return _built(name, place, _fingerprint(name, place, features), chosen, size, features)
+
+
+def fingerprint(name: str, root: str | None = None, *, features: str | None = None, **_: Any) -> str:
+    """A hash of what `problem` reads: both splits' images and labels, and the weights of the backbone that looks at them.
+
+    Parameters
+    ----------
+    name, root, features
+        As `problem` takes them; its other parameters say what is made of the content, and change nothing.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Raises
+    ------
+    InvalidInput
+        If the data aren't there.
+
+    Examples
+    --------
+    >>> fingerprint("digits") == fingerprint("digits", size=8)
+    True
+    """
+    return _fingerprint(name, locate(name, root), features)
+
+
+def _fingerprint(name: str, root: Path, features: str | None) -> str:
+    content = [] if features is None else [backbones.backbone(features).digest()]
+    for split in SPLITS:
+        read = DATASETS[name].read(root, split)
+        content += [read.fingerprint(), digest(read.classes.tobytes()), digest(read.modes.tobytes())]
+    return digest(" ".join(content).encode())
 
 
 def pictures_of_test(name: str, params: dict[str, Any], rows: Sequence[int]) -> list[Image.Image]:
@@ -253,7 +289,8 @@ def pictures_of_test(name: str, params: dict[str, Any], rows: Sequence[int]) -> 
 
 
 @functools.lru_cache(maxsize=4)
-def _built(name: str, root: Path, protocol: Protocol, size: int | None, features: str | None) -> Problem:
+def _built(name: str, root: Path, content: str, protocol: Protocol, size: int | None, features: str | None) -> Problem:
+    """``content`` is the fingerprint: files that were replaced are read again."""
     splits = [DATASETS[name].read(root, split) for split in SPLITS]
     train, test = parts(splits[0], splits[1], protocol)
     if features is None:

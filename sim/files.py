@@ -142,7 +142,19 @@ def write_json(place: str | os.PathLike[str], value: Any) -> None:
     >>> json.loads(place.read_text())
     {'held': False, 'where': 'a'}
     """
-    write_text(place, json.dumps(value, indent=2, default=lambda v: v.item() if hasattr(v, "item") else str(v)) + "\n")
+    write_text(place, json.dumps(value, indent=2, default=plain) + "\n")
+
+
+def plain(value: Any) -> Any:
+    """What JSON is given for a value that it doesn't know.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> plain(np.float32(0.5)), plain(Path("a"))
+    (0.5, 'a')
+    """
+    return value.item() if hasattr(value, "item") else str(value)
 
 
 def writable_place(place: str | os.PathLike[str], field: str) -> Path:

@@ -56,6 +56,8 @@ class RunResult:
         metrics; clustering metrics at the last checkpoint only.
     arrays : dict of ndarray
         ``embeddings_<split>`` (n, m) at the end, if the config asks for them.
+    data : str or None
+        What it was trained on, as `sim.problems.fingerprint` says it where it was trained; None: not asked.
     """
 
     config: RunConfig
@@ -63,6 +65,7 @@ class RunResult:
     diverged_at: int | None = None
     rows: list[Row] = field(default_factory=list)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    data: str | None = None
 
 
 class LossMeter:

@@ -22,10 +22,11 @@ from sim.cli.options import (
     checked_seeds,
     levels,
     parts,
+    written,
 )
 from sim.cli.output import finished, records, show_findings, show_rows, write_json
 from sim.cli.training import train_missing
-from sim.files import writable_folder, write_text
+from sim.files import write_text
 
 
 @COMMANDS.register("bench")
@@ -43,13 +44,17 @@ def bench(
     seeds: Seeds = 10,
     set_: Set = None,
     markdown: Annotated[
-        Path | None, typer.Option("--markdown", help="Write tables and paired differences to this Markdown file.")
+        Path | None,
+        typer.Option("--markdown", callback=written, help="Write tables and paired differences to this Markdown file."),
     ] = None,
-    latex: Annotated[Path | None, typer.Option("--latex", help="The same in LaTeX (booktabs).")] = None,
+    latex: Annotated[
+        Path | None, typer.Option("--latex", callback=written, help="The same in LaTeX (booktabs).")
+    ] = None,
     retrieval: Annotated[
         Path | None,
         typer.Option(
             "--retrieval",
+            callback=written,
             help="Draw queries and their nearest neighbours (PDF or PNG): first loss, first two positives, highest noise.",
         ),
     ] = None,
@@ -85,10 +90,8 @@ def bench(
     show_findings(findings)
     for place, form in ((markdown, "markdown"), (latex, "latex")):
         if place is not None:
-            writable_folder(place.parent, form)
             write_text(place, tables.document(last, dataset, form))
     if retrieval is not None:
-        writable_folder(retrieval.parent, "retrieval")
         of_first = [c for c in configs if (c.loss.name, c.seed) == (configs[0].loss.name, seed)]
         noisiest = max(c.noise.level for c in of_first)
         gallery = FIGURES["retrieval"].of_runs

@@ -47,7 +47,7 @@ def finetune(
     chosen = parse(tuning.FineTune, values).check()
     resources = tuning.Resources(checked_device(device), chunk, workers, save_every)
     store, folder = Store(out / "store"), out / "finetune" / chosen.key()
-    if not store.finished([chosen.key()]):
+    if not store.finished([chosen]):
         started = time.perf_counter()
         with progress("finetune", unit="steps") as (on_start, on_steps):
             result = tuning.finetune(chosen, folder, resources, on_start=on_start, on_steps=on_steps)

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -86,6 +87,19 @@ class DataSet:
         from realdata import protocol
 
         return functools.partial(protocol.problem, name)
+
+    def fingerprint(self, name: str, **params: Any) -> str:
+        """What the data set that is registered under ``name`` holds, see `realdata.protocol.fingerprint`.
+
+        Examples
+        --------
+        >>> digits = DATASETS["digits"]
+        >>> digits.fingerprint("digits") == digits.fingerprint("digits", limit=5)
+        True
+        """
+        from realdata import protocol
+
+        return protocol.fingerprint(name, **params)
 
 
 def absent(name: str, root: Path, what: str) -> InvalidInput:

@@ -12,7 +12,6 @@ from rich.table import Table
 
 from sim import files
 from sim.errors import InvalidInput
-from sim.files import writable_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -122,5 +121,4 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 def write_json(place: Path | None, value: Any) -> None:
     """Write what was printed to a JSON file, if one is wanted."""
     if place is not None:
-        writable_folder(place.parent, "json")
         files.write_json(place, value)

@@ -8,10 +8,9 @@ from typing import Annotated
 import typer
 
 from sim.catalogue import COMMANDS, PRESETS
-from sim.cli.options import DEFAULT_OUT, Out
+from sim.cli.options import DEFAULT_OUT, Out, written
 from sim.cli.output import say
 from sim.errors import choice
-from sim.files import writable_folder
 
 
 @COMMANDS.register("explore")
@@ -23,7 +22,10 @@ def explore(
     state: Annotated[str, typer.Option("--state", help="Start with a shared state (the address after #).")] = "",
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
     animation: Annotated[
-        Path | None, typer.Option("--animation", help="No page: film a run of 1,380 steps to this GIF or WebP file.")
+        Path | None,
+        typer.Option(
+            "--animation", callback=written, help="No page: film a run of 1,380 steps to this GIF or WebP file."
+        ),
     ] = None,
     out: Out = DEFAULT_OUT,
 ) -> None:
@@ -43,7 +45,6 @@ def explore(
         choice("preset", preset, PRESETS)
         chosen = State().with_(PRESETS[preset])
     if animation is not None:
-        writable_folder(animation.parent, "animation")
         animate(Engine(chosen), animation)
         say(str(animation))
         return

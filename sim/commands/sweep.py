@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from sim.catalogue import COMMANDS, EXECUTORS
-from sim.cli.options import DEFAULT_OUT, Device, Json, Out, checked_device
+from sim.cli.options import DEFAULT_OUT, Device, Json, Out, checked_device, written
 from sim.cli.output import config_columns, finished, metric_columns, records, say, show_means, write_json
 from sim.cli.training import train_missing
-from sim.files import writable_folder, write_text
+from sim.files import write_text
 
 SHOWN = ("within_mean", "relative_spread", "subclusters_linkage", "recall_at_1")
 """Metrics in the printed table."""
@@ -32,7 +32,10 @@ def sweep(
     out: Out = DEFAULT_OUT,
     json_file: Json = None,
     csv: Annotated[
-        Path | None, typer.Option("--csv", help="Write one row a run (last checkpoint), and the command, to this file.")
+        Path | None,
+        typer.Option(
+            "--csv", callback=written, help="Write one row a run (last checkpoint), and the command, to this file."
+        ),
     ] = None,
     list_: Annotated[bool, typer.Option("--list", help="List the shipped specifications and leave.")] = False,
 ) -> None:
@@ -52,7 +55,7 @@ def sweep(
     configs = spec.load(specification)
     resources = Resources(checked_device(device), workers, scheduler)
     store = Store(out / "store")
-    missing = len(configs) - len(store.finished(c.key() for c in configs))
+    missing = len(configs) - len(store.finished(configs))
     say(f"{len(configs)} runs, {len(configs) - missing} of them in {store.folder}")
     name = Path(specification).stem
     results = train_missing(configs, store, name, resources, executor=executor)
@@ -62,7 +65,6 @@ def sweep(
     show_means(f"{name}: mean over seeds", summary)
     write_json(json_file, records(summary))
     if csv is not None:
-        writable_folder(csv.parent, "csv")
         rows = last[[*FACTORS, "seed", *metric_columns(last)]].sort_values([*FACTORS, "seed"])
         text = rows.to_csv(index=False, float_format="%.5g", lineterminator="\n")
         write_text(csv, f"# collapse sweep {specification} --csv {csv.name}\n{text}")

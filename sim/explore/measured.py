@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from sim.config import SCHEMA
 from sim.explore.state import State
 from sim.studies import final, table
 from sim.sweeps import store
@@ -59,7 +60,7 @@ class Measured:
         if folder is not None and (folder / INDEX).exists():
             found = store.load(folder)
             if not found.empty and "split" in found:
-                self.rows = final(found)
+                self.rows = final(found[found["schema"] == SCHEMA])
 
     def near(self, state: State) -> dict[str, Any]:
         """Stored runs on the state's generator with its kind of noise; drawn as the state's labels are where there are such runs.

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from sim.catalogue import PROBLEMS
 from sim.config import RunConfig
 from sim.errors import InvalidInput, integer
-from sim.problems import Problem, build
+from sim.problems import Problem, build, fingerprint
 from sim.training import RunResult, train
 
 Group = list[RunConfig]
@@ -77,15 +78,24 @@ def train_group(group: Group, device: str, on_steps: OnSteps | None = None) -> D
     """
     started = time.perf_counter()
     built: dict[str, Problem] = {}
-    problems = []
+    problems, of = [], {}
     for config in group:
+        of[_data(config)] = config
         # A data set that ignores the seed gives the same object again, so that its runs share memory.
         name = f"{config.data.model_dump_json()} {config.seed}"
         if name not in built:
             built[name] = build(config.data.name, config.seed, **config.data.params)
         problems.append(built[name])
     results = train(group, problems, device=device, on_steps=on_steps)
+    # Asked here and now: another machine, or a later moment, may have other data.
+    read = {name: fingerprint(c.data.name, c.seed, **c.data.params) for name, c in of.items()}
+    for result in results:
+        result.data = read[_data(result.config)]
     return results, time.perf_counter() - started
+
+
+def _data(config: RunConfig) -> str:
+    return f"{config.data.model_dump_json()} {config.seed if config.data.name in PROBLEMS else ''}"
 
 
 def check_main_guard() -> None:
