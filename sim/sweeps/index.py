@@ -25,6 +25,9 @@ from sim.errors import InvalidInput
 from sim.files import digest
 
 INDEX = "index.sqlite"
+SMALLEST = 512
+"""Bytes of SQLite's smallest page: what is shorter it takes for a new file."""
+
 VERSION = 2
 """``PRAGMA user_version`` of an index; 0: that of the first release, whose runs had their rows in a table of their own."""
 
@@ -94,7 +97,11 @@ def connect(place: Path) -> sqlite3.Connection:
     """A connection without transactions of its own accord, for which a damaged text is a text."""
     db = sqlite3.connect(place, timeout=PATIENCE, isolation_level=None)
     db.text_factory = lambda content: content.decode(errors="replace")
-    db.execute("PRAGMA journal_mode=WAL")
+    try:
+        db.execute("PRAGMA journal_mode=WAL")
+    except sqlite3.Error:
+        db.close()
+        raise
     return db
 
 
@@ -125,7 +132,7 @@ def prepare(folder: Path, upgrade: Upgrade) -> None:
     """
     place = folder / INDEX
     rest = Path(f"{place}-wal")
-    if not place.exists() or not place.stat().st_size:
+    if not place.exists() or place.stat().st_size < SMALLEST:
         if place.exists() or any(folder.glob("arrays/*/*.npz")) or (rest.exists() and rest.stat().st_size):
             what = "it is empty" if place.exists() else "it isn't there, and arrays of its runs are"
             raise _refusal(place, what)
@@ -136,9 +143,18 @@ def prepare(folder: Path, upgrade: Upgrade) -> None:
         raise InvalidInput("out", str(place), f"an index of version {VERSION} or earlier: a later release wrote it")
     if damage is None and version == VERSION:
         return
-    records, lost = _salvage(place, upgrade)
-    if damage is not None and not records:
-        raise _refusal(place, damage)
+    if damage is None:
+        records, lost = _salvage(place, upgrade)
+    else:
+        copy = place.with_name(f"{place.name}.mended")
+        try:
+            _mend_header(place, copy)
+            records, lost = _salvage(copy, upgrade)
+        finally:
+            for file in (copy, *_beside(copy)):
+                file.unlink(missing_ok=True)
+        if not records:
+            raise _refusal(place, damage)
     kept = _set_aside(place, f"version-{version}" if damage is None else "damaged")
     _create(place, records)
     if damage is not None or lost:
@@ -210,16 +226,39 @@ def _set_aside(place: Path, why: str) -> Path:
     return kept
 
 
+def _mend_header(place: Path, copy: Path) -> None:
+    """A copy of an index with the first 100 bytes that every index has, so that what stands after them can be read."""
+    _create(copy, [])
+    header = bytearray(copy.read_bytes()[:100])
+    for file, to in zip((place, *_beside(place)), (copy, *_beside(copy)), strict=True):
+        if file.exists():
+            shutil.copy2(file, to)
+    size = int.from_bytes(header[16:18], "big")
+    pages = -(-copy.stat().st_size // size)
+    header[28:32] = pages.to_bytes(4, "big")  # valid where these two agree: https://www.sqlite.org/fileformat2.html
+    header[92:96] = header[24:28]
+    os.truncate(copy, pages * size)
+    with copy.open("r+b") as file_of_copy:
+        file_of_copy.write(header)
+
+
 def _salvage(place: Path, upgrade: Upgrade) -> tuple[list[Record], int]:
     """The records of an index that are as they were written, of whatever version; and how many others were seen."""
-    with closing(connect(place)) as db:
-        runs = _scan(db, "runs")
-        if runs and "checksum" not in runs[0]:
-            return _upgraded(runs, _scan(db, "rows"), upgrade)
+    try:
+        with closing(connect(place)) as db:
+            runs = _scan(db, "runs")
+            rows = _scan(db, "rows") if runs and "checksum" not in runs[0] else None
+    except sqlite3.DatabaseError:
+        return [], 0
+    if rows is not None:
+        return _upgraded(runs, rows, upgrade)
     records, lost = {}, 0
     for run in runs:
         checksum = run.pop("checksum")
-        record = Record(**run)
+        try:
+            record = Record(**run)
+        except TypeError:  # the table's own description is damaged
+            return [], len(runs)
         if record.checksum() == checksum:
             records[record.key, record.inputs] = record
         else:
