@@ -25,7 +25,7 @@ from sim.sweeps import inputs
 from sim.sweeps.execute import execute
 from sim.sweeps.grid import grid
 from sim.sweeps.store import INDEX, Store, load
-from sim.training import RunResult
+from sim.training import RunResult, train
 
 SMALL = {"steps": 2, "checkpoints": 1, "batch.per_class": 3, "net.params": {"width": 4, "depth": 1}}
 
@@ -63,17 +63,17 @@ def test_other_data_get_numbers_of_their_own(
 ) -> None:
     """Under another root, and under the same one with its files replaced; the right values are those of a new folder."""
 
-    def train(root: Path, out: str) -> list[dict[str, object]]:
+    def trained(root: Path, out: str) -> list[dict[str, object]]:
         monkeypatch.setenv("COLLAPSE_DATA", str(root))
         assert cli.run([*TRAIN, f"--out={tmp_path / out}", f"--json={tmp_path / 'a.json'}"]) == 0, capsys.readouterr()
         return numbers(tmp_path / "a.json")
 
-    right = [train(root, f"alone {root.name}") for root in data]
+    right = [trained(root, f"alone {root.name}") for root in data]
     assert right[0] != right[1]
-    assert [train(root, "together") for root in (*data, *data)] == right + right
+    assert [trained(root, "together") for root in (*data, *data)] == right + right
     shutil.rmtree(data[0] / "folder")
     shutil.copytree(data[1] / "folder", data[0] / "folder")
-    assert train(data[0], "together") == right[1]
+    assert trained(data[0], "together") == right[1]
     rows = load(tmp_path / "together" / "store")
     assert rows["key"].nunique() == 1 and rows["inputs"].nunique() == 2
     capsys.readouterr()
@@ -111,17 +111,14 @@ def test_where_the_data_are_not_stored_runs_are_read_if_there_is_no_doubt(
 def test_data_that_change_while_runs_train_store_nothing(
     data: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sim.sweeps import executors
-
     monkeypatch.setenv("COLLAPSE_DATA", str(data[0]))
     config = grid({**SMALL, "data.name": "folder"}, {})[0]
-    train = executors.train
 
     def slowly(*arguments: object, **options: object) -> object:
         write_data(data[0], 7)
         return train(*arguments, **options)
 
-    monkeypatch.setattr(executors, "train", slowly)
+    monkeypatch.setattr("sim.sweeps.executors.train", slowly)
     with pytest.raises(InvalidInput, match="the 1 runs just trained read others, and are not stored"):
         execute([config], Store(tmp_path / "store"))
     assert Store(tmp_path / "store").load().empty
@@ -133,7 +130,12 @@ def test_the_data_are_looked_at_once_a_call(data: tuple[Path, Path], monkeypatch
     monkeypatch.setenv("COLLAPSE_DATA", str(data[0]))
     asked: list[str] = []
     real = protocol.fingerprint
-    monkeypatch.setattr(protocol, "fingerprint", lambda name, **params: asked.append(name) or real(name, **params))
+
+    def asking(name: str, **params: object) -> str:
+        asked.append(name)
+        return real(name, **params)
+
+    monkeypatch.setattr(protocol, "fingerprint", asking)
     configs = grid({**SMALL, "data.name": "folder"}, {"seed": range(5), "noise.level": [0, 0.1]})
     assert len(set(inputs.of(configs).values())) == 1
     assert asked == ["folder"]
@@ -173,7 +175,7 @@ def test_a_plugin_whose_code_changed_gets_new_numbers(tmp_path: Path) -> None:
     """Its own, and that of a module beside it that it imports."""
     (tmp_path / "own.py").write_text(PLUGIN)
 
-    def losses(factor: str) -> object:
+    def losses(factor: str) -> list[dict[str, object]]:
         (tmp_path / "neighbour.py").write_text(f"factor = {factor}\n")
         command = [sys.executable, "-m", "sim.cli", "train", "--plugin=own.py", "--set=optimizer.schedule=own", "--seeds=2",
                    "--set=steps=3", "--set=checkpoints=1", "--set=batch.per_class=4", "--json=a.json",

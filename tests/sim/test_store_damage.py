@@ -218,7 +218,7 @@ def test_a_full_disk_costs_no_run(
     """Nothing can be written to the store's file system; then nothing anywhere."""
     elsewhere = tmp_path / "temporary"
     elsewhere.mkdir()
-    monkeypatch.setattr(unsaved.tempfile, "gettempdir", lambda: str(elsewhere))
+    monkeypatch.setattr("sim.sweeps.unsaved.tempfile.gettempdir", lambda: str(elsewhere))
     store, before, fsync = Store(folder), (folder / INDEX).read_bytes(), os.fsync
 
     def full(descriptor: int) -> None:
