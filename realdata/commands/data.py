@@ -100,7 +100,7 @@ def features(
     with progress(f"features {name}", unit="images") as (on_start, on_images):
         on_start(sum(map(len, splits.values())))
         for split, pictures in splits.items():
-            found = frozen.extract(pictures, f"{name}-{split}", net, device=device, on_images=on_images)
+            found = frozen.extract(pictures, f"{name}-{split}", net, device=device, on_images=on_images, on_damage=say)
             say(f"{name} {split}: {found.shape[0]:,} x {found.shape[1]:,}")
     say(f"cache: {frozen.cache()}")
 

@@ -181,7 +181,9 @@ def test_broken_checkpoints_and_bad_fields_are_named(birds: Path, tmp_path: Path
 def test_a_checkpoint_of_another_run_is_refused(birds: Path, tmp_path: Path) -> None:
     finetune(config(birds), tmp_path, Resources())
     assert finetune(config(birds), tmp_path, Resources()).rows[-1]["step"] == 6  # there is nothing left to do
-    with pytest.raises(InvalidInput, match="a checkpoint of this configuration; delete it to start again"):
+    with pytest.raises(
+        InvalidInput, match="a checkpoint of this configuration, these data and this backbone; delete it"
+    ):
         finetune(config(birds, seed=1), tmp_path, Resources())
 
 
