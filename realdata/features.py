@@ -8,7 +8,6 @@ Extraction writes chunks, each moved into place when whole: one that was interru
 
 from __future__ import annotations
 
-import functools
 import json
 import shutil
 import sys
@@ -33,6 +32,10 @@ CHUNK = 256
 BATCH = 32
 
 
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
 def extract(
     pictures: Pictures,
     title: str,
@@ -40,7 +43,7 @@ def extract(
     *,
     device: str = "cpu",
     on_images: Callable[[int], None] = lambda n: None,
-    on_damage: Callable[[str], None] = functools.partial(print, file=sys.stderr),
+    on_damage: Callable[[str], None] = _tell,
 ) -> np.ndarray:
     """The features of all images of a split, from the cache if they are there.
 

@@ -128,7 +128,7 @@ class ArrayPictures(Pictures):
 
     def fingerprint(self) -> str:
         """See `Pictures.fingerprint`."""
-        values = hashlib.sha256(np.ascontiguousarray(self.values)).hexdigest()
+        values = hashlib.sha256(np.ascontiguousarray(self.values).data).hexdigest()
         return joined(values, self.values.shape, self.values.dtype.str, self.top, np.dtype(self.dtype).str)
 
 

@@ -13,9 +13,22 @@ from realdata.trees import Folder, Tree
 from sim.catalogue import DATASETS
 
 SIZE = 64
-SUFFIXES = tuple(
-    ".jpg .jpeg .jpe .jfif .png .apng .bmp .dib .gif .webp .avif .tif .tiff .jp2 .j2k .jpx .ppm .pgm .pbm .pnm .tga".split()
+SUFFIXES = (
+    ".jpg",
+    ".jpeg",
+    ".jpe",
+    ".jfif",
+    ".png",
+    ".apng",
+    ".bmp",
+    ".dib",
+    ".gif",
+    ".webp",
+    ".avif",
+    ".tif",
+    ".tiff",
 )
+SUFFIXES += (".jp2", ".j2k", ".jpx", ".ppm", ".pgm", ".pbm", ".pnm", ".tga")
 """What images' names end in, in small letters; Pillow reads them all, AVIF where it was built with it."""
 
 NAMES = {
@@ -46,11 +59,11 @@ def read(root: Path, split: str) -> FilePictures:
     ([0, 1], [0, 2], [1, 3])
     """
     tree = Folder(root)
-    files = [name for name in tree.sizes if "/" in name or name.lower().endswith(SUFFIXES)]
-    other = [name for name in files if not name.lower().endswith(SUFFIXES)]
+    # What lies at the top beside the folders (a licence, a list) is no image that could be missed.
+    names = [name for name in tree.sizes if "/" in name or name.lower().endswith(SUFFIXES)]
+    other = [name for name in names if not name.lower().endswith(SUFFIXES)]
     if other:
-        raise tree.refusal(other[0], f"images among the images ({', '.join(SUFFIXES)})")
-    names = files
+        raise tree.refusal(other[0], f"nothing but images among the images ({', '.join(SUFFIXES)})")
     splits = _splits(tree, names)
     places = [name.split("/")[bool(splits) : -1] for name in names]
     levels = {1, 2} if splits else {2}

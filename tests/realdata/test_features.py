@@ -16,6 +16,7 @@ from PIL import Image
 from realdata import features
 from realdata.backbones import Backbone, Preprocessing, backbone
 from realdata.datasets import pictures
+from realdata.digests import CACHE_VARIABLE
 from realdata.features import extract
 from realdata.protocol import problem
 from sim.catalogue import BACKBONES
@@ -24,7 +25,7 @@ from sim.errors import InvalidInput
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(features.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     monkeypatch.setattr(features, "CHUNK", 5)
     monkeypatch.setattr(features, "BATCH", 2)
     return tmp_path / "cache"

@@ -161,7 +161,7 @@ def test_a_killed_run_ends_as_an_uninterrupted_one(birds: Path, tmp_path: Path) 
 
 def test_broken_checkpoints_and_bad_fields_are_named(birds: Path, tmp_path: Path) -> None:
     (tmp_path / CHECKPOINT).write_bytes(b"no checkpoint")
-    with pytest.raises(InvalidInput, match="a checkpoint as written; delete it to start again"):
+    with pytest.raises(InvalidInput, match="a checkpoint as written; this one was damaged, delete it to start again"):
         finetune(config(birds), tmp_path, Resources())
     for field, value, message in (
         ("memory.size", 8, "memory"),
