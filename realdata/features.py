@@ -89,11 +89,15 @@ def extract(
         with FileLock(entry / "lock"):
             for part in entry.rglob("*.part"):  # left behind by one that was killed
                 part.unlink(missing_ok=True)
+            shown, note = (
+                json.dumps({"title": title, "n": len(pictures), **about}, indent=2).encode(),
+                entry / "about.json",
+            )
+            if not note.exists() or note.read_bytes() != shown:
+                with whole(note) as file:
+                    file.write(shown)
             features = _read(place, len(pictures), on_damage)
             if features is None:
-                shown = json.dumps({"title": title, "n": len(pictures), **about}, indent=2).encode()
-                with whole(entry / "about.json") as file:
-                    file.write(shown)
                 features = _extract(pictures, net, entry, device, on_images, on_damage)
     except OSError as error:
         raise InvalidInput(CACHE_VARIABLE, str(entry), f"a folder that can be written ({error.strerror})") from None
