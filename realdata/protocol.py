@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,11 @@ from PIL import Image
 from realdata import backbones
 from realdata import features as frozen
 from realdata.datasets import SPLITS, locate
+from realdata.digests import joined
 from realdata.pictures import Pictures
+from realdata.trees import state
 from sim.catalogue import DATASETS
 from sim.errors import InvalidInput, choice, integer
-from sim.files import digest
 from sim.generators import Sample
 from sim.problems import Problem
 from sim.streams import stream
@@ -191,7 +192,7 @@ def problem(
     size: int | None = None,
     features: str | None = None,
 ) -> Problem:
-    """A problem made of a data set. The same object is given again for the same arguments, so that runs share its memory.
+    """A problem made of a data set. The same object is given again for the same arguments and data, so that runs share its memory.
 
     Parameters
     ----------
@@ -227,42 +228,45 @@ def problem(
         if value is not None and not isinstance(value, str):
             raise InvalidInput(field, value, "text")
     chosen = Protocol(protocol, per_super, merge_seed, limit, test_limit)
-    place = locate(name, root)
-    return _built(name, place, _fingerprint(name, place, features), chosen, size, features)
+    return _built(name, locate(name, root), fingerprint(name, root, features=features), chosen, size, features)
 
 
-def fingerprint(name: str, root: str | None = None, *, features: str | None = None, **_: Any) -> str:
-    """A hash of what `problem` reads: both splits' images and labels, and the weights of the backbone that looks at them.
+def fingerprint(name: str, root: str | None = None, *, features: str | None = None, **params: Any) -> str:
+    """What a data set holds: a hash of every image's content and label, equal for folders and archives of the same files.
+
+    A second look at unchanged files reads none of them, see `realdata.digests`.
 
     Parameters
     ----------
-    name, root, features
-        As `problem` takes them; its other parameters say what is made of the content, and change nothing.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
+    name, root
+        See `problem`.
+    features : str, optional
+        With a backbone, its weights and preprocessing are hashed as well.
+    **params
+        Of `problem`; nothing else in them changes what is there.
 
     Raises
     ------
     InvalidInput
-        If the data aren't there.
+        If the data aren't there, or can't be read.
 
     Examples
     --------
-    >>> fingerprint("digits") == fingerprint("digits", size=8)
-    True
+    >>> fingerprint("digits") == fingerprint("digits", seed=1, protocol="zero_shot"), len(fingerprint("digits"))
+    (True, 64)
     """
-    return _fingerprint(name, locate(name, root), features)
+    place = locate(name, root)
+    images = _content(name, place, "" if DATASETS[name].bundled else state(place))
+    if features is None:
+        return images
+    net = backbones.backbone(features)
+    return joined(images, net.name, net.digest(), asdict(net.preprocessing))
 
 
-def _fingerprint(name: str, root: Path, features: str | None) -> str:
-    content = [] if features is None else [backbones.backbone(features).digest()]
-    for split in SPLITS:
-        read = DATASETS[name].read(root, split)
-        content += [read.fingerprint(), digest(read.classes.tobytes()), digest(read.modes.tobytes())]
-    return digest(" ".join(content).encode())
+@functools.lru_cache(maxsize=16)
+def _content(name: str, root: Path, state: str) -> str:
+    splits = [DATASETS[name].read(root, split) for split in SPLITS]
+    return joined(name, [[s.fingerprint(), s.classes.tolist(), s.modes.tolist()] for s in splits])
 
 
 def pictures_of_test(name: str, params: dict[str, Any], rows: Sequence[int]) -> list[Image.Image]:
@@ -290,7 +294,7 @@ def pictures_of_test(name: str, params: dict[str, Any], rows: Sequence[int]) -> 
 
 @functools.lru_cache(maxsize=4)
 def _built(name: str, root: Path, content: str, protocol: Protocol, size: int | None, features: str | None) -> Problem:
-    """``content`` is the fingerprint: files that were replaced are read again."""
+    """``content`` is what the data were when this was built: others are built anew."""
     splits = [DATASETS[name].read(root, split) for split in SPLITS]
     train, test = parts(splits[0], splits[1], protocol)
     if features is None:

@@ -40,6 +40,7 @@ def finetune(
 ) -> None:
     """Train a backbone end to end on a real data set; a run that was killed goes on from its last checkpoint."""
     from realdata import finetune as tuning
+    from realdata.digests import intact
     from sim.config import dotted, parse
     from sim.sweeps import inputs
     from sim.sweeps.store import Store
@@ -59,5 +60,7 @@ def finetune(
     show_diverged(results)
     last = finished(results, chosen.evaluate[-1])
     show_metrics(last, f"{chosen.backbone} on {chosen.data.name}, step {chosen.steps}, split {chosen.evaluate[-1]}")
-    say(f"weights: {folder / tuning.WEIGHTS}\nresults: {store.folder}")
+    place = folder / tuning.WEIGHTS
+    state = "" if intact(place) else " (missing or damaged: train with another --out to have them again)"
+    say(f"weights: {place}{state}\nresults: {store.folder}")
     write_json(json_file, records(last))
