@@ -113,8 +113,9 @@ class Socket(Local, websocket.WebSocketHandler):
         try:
             session = Session.at(self.get_query_argument("state", ""), self.settings["measured"])
             while True:
-                while not self.inbox.empty():
+                for _ in range(self.inbox.qsize()):
                     session.receive_text(self.inbox.get_nowait())
+                    await asyncio.sleep(0)  # others have their turn
                 for message in session.work():
                     await self.write_message(packed(message), binary=True)
                 await asyncio.sleep(0 if session.training else IDLE_SECONDS)
@@ -139,6 +140,12 @@ class Socket(Local, websocket.WebSocketHandler):
 
 class Static(Local, web.StaticFileHandler):
     """Files of the front end, never stale."""
+
+    def parse_url_path(self, url_path: str) -> str:
+        """There are these names and no others."""
+        if url_path and url_path not in {file.name for file in STATIC.iterdir()}:
+            raise web.HTTPError(404)
+        return url_path
 
 
 class Server(HTTPServer):

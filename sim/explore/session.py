@@ -183,7 +183,7 @@ class Session:
                 self.engine.set(state.model_dump(), carry=message.carry)
                 self._request = message.request
                 self._tell_all()  # the change is to be seen at once
-        else:
+        elif not self._out:  # answers don't wait
             with self._answering():
                 try:
                     self._go_on()
@@ -237,9 +237,9 @@ class Session:
         if self.training:
             for _ in range(2):  # so that the first frame shows the change
                 engine.advance()
+        self._frame()
         self._lines_told = False
         self._tell_lines()
-        self._frame()
         self._metrics_owed = True
 
     @property

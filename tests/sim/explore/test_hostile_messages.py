@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import json
 import random
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from sim.explore import state
 from sim.explore.session import LONGEST_NOTICE, Session
-from sim.explore.state import State
 
 VALID: list[dict[str, Any]] = [
     {"type": "hello"},
@@ -32,35 +33,33 @@ ATOMS: list[Any] = [
 ]  # fmt: skip
 
 
-def opened(query: str = "v=1&per_class=4") -> Session:
+SMALL = "v=1&per_class=4&compare="
+
+
+@pytest.fixture(scope="module", autouse=True)
+def right() -> Iterator[tuple[bytes, Any]]:
+    """With few points, what a session shows that was told nothing else."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(state, "POINTS", 96)
+        yield shown(opened())
+
+
+def opened(query: str = SMALL) -> Session:
     own = Session.at(query)
     own.receive({"type": "hello"})
     own.work()
     return own
 
 
-def goes_on(own: Session, request: int = 7) -> None:
-    """A valid change is answered with its frame, and the metrics are those of a fresh session with the same controls."""
+def shown(own: Session, request: int = 7) -> tuple[bytes, Any]:
+    """A valid change is answered: its frame, and what is measured of it."""
     own.receive({"type": "pause"})
-    own.work()
-    own.receive({"type": "set", "changes": {**State(per_class=4).model_dump(), "noise": 0.1}, "request": request})
+    own.receive({"type": "set", "changes": {**state.read(SMALL).model_dump(), "noise": 0.1}, "request": request})
     told = {content["type"]: (content, buffer) for content, buffer in [*own.work(), *own.work()]}
-    frame, buffer = told["frame"]
-    assert frame["request"] == request and frame["generation"] == own.engine.generation
-    assert frame["step"] == 0 and buffer == FRESH[0] and told["metrics"][0]["sides"] == FRESH[1]
-    own.receive({"type": "step"})
-    assert next(c for c, _ in own.work() if c["type"] == "frame")["step"] == 1
-
-
-def _fresh() -> tuple[bytes, Any]:
-    own = opened("v=1&per_class=4&noise=0.1")
-    own.receive({"type": "pause"})
-    own.receive({"type": "reset"})
-    told = {content["type"]: (content, buffer) for content, buffer in [*own.work(), *own.work()]}
-    return told["frame"][1], told["metrics"][0]["sides"]
-
-
-FRESH = _fresh()
+    (frame, buffer), (metrics, _) = told["frame"], told["metrics"]
+    assert (frame["request"], frame["step"], frame["diverged"]) == (request, 0, [])
+    assert metrics["generation"] == frame["generation"] == own.engine.generation
+    return buffer, metrics["sides"]
 
 
 def change(name: str, value: Any) -> str:
@@ -149,7 +148,9 @@ def change(name: str, value: Any) -> str:
     ],
     ids=lambda value: repr(value)[:60],
 )
-def test_a_refused_message_is_answered_and_the_session_goes_on(text: str | bytes, field: str | None) -> None:
+def test_a_refused_message_is_answered_and_the_session_goes_on(
+    text: str | bytes, field: str | None, right: tuple[bytes, Any]
+) -> None:
     own = opened()
     before = (own.engine.state, own.engine.generation, own.engine.trainers)
     own.receive_text(text)
@@ -160,16 +161,19 @@ def test_a_refused_message_is_answered_and_the_session_goes_on(text: str | bytes
     assert notices[0]["text"] and len(notices[0]["text"]) <= LONGEST_NOTICE
     assert (own.engine.state, own.engine.generation, own.engine.trainers) == before
     json.dumps(out, allow_nan=False).encode()
-    goes_on(own)
+    assert shown(own) == right
+    own.receive({"type": "step"})
+    assert next(content for content, _ in own.work() if content["type"] == "frame")["step"] == 1
 
 
-def test_what_only_the_trainer_refuses_is_answered_and_the_session_goes_on() -> None:
+def test_what_only_the_trainer_refuses_is_answered_and_the_session_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state, "POINTS", 600)
     own = opened("v=1&noise_kind=instance&noise=0.9&classes=6&modes=8&per_class=64")
     own.receive({"type": "set", "changes": {"modes": 1}, "request": 5})
     told = {content["type"]: content for content, _ in own.work()}
     assert (told["notice"]["field"], told["notice"]["request"]) == ("batch.per_class", 5)
     assert told["state"]["state"]["modes"] == 8 and "frame" not in told
-    goes_on(own)
+    shown(own)
 
 
 def mutated(draw: random.Random) -> Any:
@@ -184,7 +188,7 @@ def mutated(draw: random.Random) -> Any:
         action = draw.randrange(4)
         value = place.pop(name)
         if action == 0:
-            place[draw.choice([*State.model_fields, "request", "frame", "value", "é"])] = value
+            place[draw.choice([*state.State.model_fields, "request", "frame", "value", "é"])] = value
         elif action < 3:
             place[name] = copy.deepcopy(draw.choice(ATOMS))
     return message
@@ -198,7 +202,7 @@ def cut(text: str, draw: random.Random) -> str:
 
 @pytest.mark.parametrize("block", range(6))
 @pytest.mark.filterwarnings("ignore:batch.per_class")
-def test_mutated_messages_leave_a_session_that_goes_on(block: int) -> None:
+def test_mutated_messages_leave_a_session_that_goes_on(block: int, right: tuple[bytes, Any]) -> None:
     draw = random.Random(block)
     own = opened()
     for _ in range(50):
@@ -207,4 +211,4 @@ def test_mutated_messages_leave_a_session_that_goes_on(block: int) -> None:
         own.receive_text(text)
         out = [content for content, _ in own.work()]
         json.dumps(out, allow_nan=False).encode()
-        goes_on(own)
+        assert shown(own) == right

@@ -59,7 +59,7 @@ def test_the_live_expected_loss() -> None:
 
 
 @pytest.mark.parametrize("positive", ["all", "easy"])
-@pytest.mark.parametrize("kind", ["symmetric", "pair"])
+@pytest.mark.parametrize("kind", ["symmetric", "pair_flip"])
 def test_weights_taken_once_give_the_margin_loss_at_every_boundary(positive: str, kind: str) -> None:
     classes, betas = np.repeat([0, 1, 2], 4), [0.0, 0.3, 1.5, 4.0]
     generator = torch.Generator().manual_seed(0)
