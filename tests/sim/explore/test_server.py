@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 from collections.abc import Awaitable, Callable
@@ -39,8 +40,15 @@ async def raw(port: int, request: bytes) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(request)
     answer = await reader.read()
-    writer.close()
+    await gone(writer)
     return answer
+
+
+async def gone(writer: asyncio.StreamWriter) -> None:
+    """Hang up at once."""
+    writer.transport.abort()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
 
 
 async def get(port: int, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
@@ -209,7 +217,7 @@ def test_a_broken_connection_disturbs_nobody(frame: bytes) -> None:
         writer.write(frame)
         await writer.drain()
         await goes_on(beside)
-        writer.transport.abort()
+        await gone(writer)
         await goes_on(beside, 10)
         following = await opened(port)
         await goes_on(following)
@@ -233,7 +241,7 @@ def test_a_page_that_does_not_read_stops_only_itself(monkeypatch: pytest.MonkeyP
             for _ in range(5):
                 await goes_on(beside)
         assert before < 2000 and len(made[0]._out) <= 4 * page.MESSAGES_WAITING
-        writer.transport.abort()
+        await gone(writer)
         await goes_on(beside, 10)
         beside.close()
 
@@ -287,7 +295,7 @@ def test_slow_connections_make_way(monkeypatch: pytest.MonkeyPatch) -> None:
         await goes_on(link)
         link.close()
         for _, writer in slow:
-            writer.close()
+            await gone(writer)
 
     served(test)
 
