@@ -45,7 +45,7 @@ class Lines:
     >>> while not lines.complete:
     ...     lines.advance()
     >>> [round(share, 3) for share in lines.found["all"][:12:5]]
-    [0.0, 0.54, 0.915]
+    [0.0, 0.33, 0.609]
     """
 
     def __init__(self, state: State) -> None:

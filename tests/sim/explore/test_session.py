@@ -219,6 +219,28 @@ def test_metrics_and_theory_come_whatever_the_load(seconds: float, monkeypatch: 
     assert told.count("frame") >= len(measured) - 1 > 1
 
 
+@pytest.mark.parametrize(
+    "policies",
+    ["loss=margin&positive=easy&compare=all&negative=hard", "loss=triplet&positive=all&negative=all&compare=all"],
+)
+def test_the_largest_problem_keeps_answering(policies: str) -> None:
+    """Every control at its upper end: nothing is done at once that keeps frames and metrics for long."""
+    own, clock, _ = session(f"v=1&classes=6&modes=8&noise=0.9&margin=2&per_class=64&lr=0.1&geometry=sphere&{policies}")
+    clock.each = 0.01  # a step takes longer than a slice
+    own.receive({"type": "ack", "frame": 1})
+    told: list[str] = []
+    for _ in range(60):
+        steps, points = own.engine.step_count, sum(map(len, own.engine.lines.found.values()))
+        for content, _ in own.work():
+            told.append(content["type"])
+            if content["type"] == "frame":
+                own.receive({"type": "ack", "frame": content["frame"]})
+        # At a time no more than a step and a point of the theory.
+        assert own.engine.step_count == steps + 1
+        assert sum(map(len, own.engine.lines.found.values())) <= points + 1
+    assert "metrics" in told and told.count("frame") > 5
+
+
 def test_the_theory_is_told_when_it_is_known() -> None:
     own, _, told = session("v=1&loss=margin&per_class=8")
     assert "theory" not in told  # this clock leaves no time for it
