@@ -197,11 +197,10 @@ class Session:
 
     def _go_on(self) -> None:
         if self.training:
-            end = self.clock() + SECONDS_OF_TRAINING
+            end = min(self.clock() + SECONDS_OF_TRAINING, self._frame_due)
+            self.engine.advance()
             while self.clock() < end:
                 self.engine.advance()
-                if self._frame_due <= self.clock():
-                    break
         now = self.clock()
         frame = self.training and now >= self._frame_due and self._sent - self._acknowledged < self.window
         # Where a frame is always due, every other turn is for the rest: it mustn't starve.

@@ -95,13 +95,15 @@ ALLOWED = {"noise_kind": "instance", "noise": 0.9, "classes": 6, "modes": 8, "pe
 def test_what_only_the_trainer_refuses_leaves_all_as_it_was(carry: bool) -> None:
     """The controls are fine one by one, but of these labels a class has too few for the batch."""
     engine, other = Engine(State().with_(ALLOWED)), Engine(State().with_(ALLOWED))
-    engine.advance(), other.advance()
+    for one in (engine, other):
+        one.advance()
     before = (engine.state, engine.problem, engine.trainers, engine.lines, engine.generation, engine.continued)
     with pytest.raises(InvalidInput, match="batch.per_class: got 64"):
         engine.set({"modes": 1}, carry=carry)
     after = (engine.state, engine.problem, engine.trainers, engine.lines, engine.generation, engine.continued)
     assert all(a is b for a, b in zip(before, after, strict=True))
-    engine.advance(), other.advance()
+    for one in (engine, other):
+        one.advance()
     for k in range(2):
         np.testing.assert_array_equal(engine.embeddings()[k], other.embeddings()[k])
         np.testing.assert_equal(engine.metrics(k), other.metrics(k))

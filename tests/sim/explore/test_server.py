@@ -221,7 +221,8 @@ def test_a_broken_connection_disturbs_nobody(frame: bytes) -> None:
         await goes_on(beside, 10)
         following = await opened(port)
         await goes_on(following)
-        following.close(), beside.close()
+        for link in (following, beside):
+            link.close()
 
     served(test)
 
@@ -268,14 +269,16 @@ def test_one_page_too_many_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
         first, second, third = [await opened(port) for _ in range(3)]
         assert await third.read_message() is None
         assert third.close_code == 1013 and "close one and reload" in (third.close_reason or "")
-        await goes_on(first), await goes_on(second)
+        for link in (first, second):
+            await goes_on(link)
         first.close()
         while True:  # its place is free again
             fourth = await opened(port)
             await say(fourth, type="hello")
             if await fourth.read_message() is not None:
                 break
-        fourth.close(), second.close()
+        for link in (fourth, second):
+            link.close()
 
     served(test)
 

@@ -135,7 +135,7 @@ def test_of_several_changes_the_last_is_done() -> None:
 
 
 def test_frames_wait_for_acknowledgements_and_training_stops_without_them() -> None:
-    own, clock, _ = session()
+    own, clock, _ = session("v=1&per_class=4&compare=")
     frames = [c["frame"] for _ in range(60) for c, _ in own.work() if c["type"] == "frame"]
     assert frames == [2]  # two in flight with the first
     assert own.training and clock.now < 2
@@ -229,7 +229,7 @@ def test_the_largest_problem_keeps_answering(policies: str) -> None:
     clock.each = 0.01  # a step takes longer than a slice
     own.receive({"type": "ack", "frame": 1})
     told: list[str] = []
-    for _ in range(60):
+    for _ in range(30):
         steps, points = own.engine.step_count, sum(map(len, own.engine.lines.found.values()))
         for content, _ in own.work():
             told.append(content["type"])
