@@ -10,7 +10,7 @@ import typer
 from sim.catalogue import COMMANDS, PRESETS
 from sim.cli.options import DEFAULT_OUT, Out, written
 from sim.cli.output import say
-from sim.errors import choice
+from sim.errors import InvalidInput, choice
 
 
 @COMMANDS.register("explore")
@@ -40,12 +40,15 @@ def explore(
     from sim.explore.picture import animate
     from sim.explore.state import State, read
 
+    if preset and state:
+        raise InvalidInput("preset", preset, "either --preset or --state")
     chosen = read(state)
     if preset:
         choice("preset", preset, PRESETS)
         chosen = State().with_(PRESETS[preset])
+    engine = Engine(chosen)  # what can't be trained is refused here, not on the page
     if animation is not None:
-        animate(Engine(chosen), animation)
+        animate(engine, animation)
         say(str(animation))
         return
     try:

@@ -117,6 +117,5 @@ class Measured:
 
 
 def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
-    """JSON-ready: no NaN, no NumPy numbers."""
-    plain = {str(k): v.item() if hasattr(v, "item") else v for k, v in row.items()}
-    return {k: None if isinstance(v, float) and v != v else v for k, v in plain.items()}
+    """No NumPy numbers."""
+    return {str(k): v.item() if hasattr(v, "item") else v for k, v in row.items()}
