@@ -124,7 +124,9 @@ def integer(field: str, value: Any, least: int, most: int | None = None) -> int:
     if not fits or not least <= value <= (LARGEST if most is None else most):
         endless = most is None and not (fits and value > LARGEST)
         raise InvalidInput(
-            field, value, f"an integer >= {least}" if endless else f"an integer, {least} to {LARGEST if most is None else most}"
+            field,
+            value,
+            f"an integer >= {least}" if endless else f"an integer, {least} to {LARGEST if most is None else most}",
         )
     return int(value)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Hashable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 from yaml.composer import ComposerError
@@ -48,10 +48,10 @@ _TAG = "tag:yaml.org,2002:"
 class Loader(yaml.SafeLoader):
     """PyYAML's safe loader with the core schema's scalars, bounded in depth, and without anchors."""
 
-    yaml_implicit_resolvers = {
+    yaml_implicit_resolvers: ClassVar[dict[Any, Any]] = {  # type: ignore[misc]
         None: [(_TAG + kind, re.compile(rf"({pattern})\Z")) for kind, (pattern, _) in _CORE.items()]
     }
-    yaml_constructors: dict[Any, Any] = {}
+    yaml_constructors: ClassVar[dict[Any, Any]] = {}
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -59,13 +59,13 @@ class Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         """A node, unless it is an alias, has an anchor, or is nested too deeply."""
-        event = self.peek_event()  # type: ignore[no-untyped-call]
+        event = self.peek_event()
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
             raise ComposerError(None, None, "anchors and aliases (& and *) are not read", event.start_mark)
         if self.levels > MOST_LEVELS:
             raise ComposerError(None, None, f"more than {MOST_LEVELS} levels of lists and mappings", event.start_mark)
         self.levels += 1
-        node = super().compose_node(parent, index)  # type: ignore[no-untyped-call]
+        node = super().compose_node(parent, index)
         self.levels -= 1
         return node
 
@@ -75,12 +75,12 @@ class Loader(yaml.SafeLoader):
             raise ConstructorError(None, None, "expected a mapping", node.start_mark)
         found: dict[Hashable, Any] = {}
         for key_node, value_node in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = self.construct_object(key_node, deep=True)
             if not isinstance(key, Hashable):
                 raise ConstructorError(None, None, "a key that is a list or a mapping", key_node.start_mark)
             if key in found:
                 raise ConstructorError(None, None, f"{key!r} stands twice in a mapping", key_node.start_mark)
-            found[key] = self.construct_object(value_node, deep=True)  # type: ignore[no-untyped-call]
+            found[key] = self.construct_object(value_node, deep=True)
         return found
 
 
@@ -88,7 +88,7 @@ def _scalar(kind: str) -> Callable[[Loader, yaml.Node], Any]:
     pattern, read_text = _CORE[kind]
 
     def construct(loader: Loader, node: yaml.Node) -> Any:
-        text: str = loader.construct_scalar(node)  # type: ignore[no-untyped-call]
+        text: str = loader.construct_scalar(node)  # type: ignore[arg-type]
         # An explicit tag, as in !!int x, may stand before anything.
         if not re.fullmatch(pattern, text):
             raise ConstructorError(None, None, f"not of the kind {kind}", node.start_mark)
@@ -103,12 +103,11 @@ def _unknown(loader: Loader, node: yaml.Node) -> Any:
     raise ConstructorError(None, None, f"the tag {node.tag} is not read", node.start_mark)
 
 
-for _kind in _CORE:
-    Loader.add_constructor(_TAG + _kind, _scalar(_kind))
-Loader.add_constructor(_TAG + "str", Loader.construct_scalar)
-Loader.add_constructor(_TAG + "seq", lambda loader, node: loader.construct_sequence(node, deep=True))
-Loader.add_constructor(_TAG + "map", lambda loader, node: loader.construct_mapping(node, deep=True))
-Loader.add_constructor(None, _unknown)
+Loader.yaml_constructors.update({_TAG + kind: _scalar(kind) for kind in _CORE})
+Loader.yaml_constructors[_TAG + "str"] = Loader.construct_scalar
+Loader.yaml_constructors[_TAG + "seq"] = lambda loader, node: loader.construct_sequence(node, deep=True)
+Loader.yaml_constructors[_TAG + "map"] = lambda loader, node: loader.construct_mapping(node, deep=True)
+Loader.yaml_constructors[None] = _unknown
 
 
 def compose(text: str) -> yaml.Node | None:
@@ -126,7 +125,7 @@ def compose(text: str) -> yaml.Node | None:
     if len(text) > MOST_CHARACTERS:
         raise yaml.YAMLError(f"more than {MOST_CHARACTERS} characters")
     loader = Loader(text)
-    node: yaml.Node | None = loader.get_single_node()  # type: ignore[no-untyped-call]
+    node: yaml.Node | None = loader.get_single_node()
     return node
 
 
@@ -137,7 +136,7 @@ def plain(node: yaml.Node) -> Any:
     ------
     yaml.YAMLError
     """
-    return Loader("").construct_document(node)  # type: ignore[no-untyped-call]
+    return Loader("").construct_document(node)
 
 
 def problem(error: yaml.YAMLError) -> str:

@@ -65,7 +65,10 @@ def test_runs_named_twice_are_one() -> None:
         ("grid:\n  steps: 4\n", "s.yaml, line 2: steps: got 4; allowed: a list"),
         ("base: {steps: 3\n", "s.yaml, line 2: YAML"),
         ("", "s.yaml, line 1: spec"),
-        ("base: {steps: !!python/object:os.system {}}\n", "s.yaml, line 1: YAML: got 'the tag tag:yaml.org,2002:python/object:os.system"),
+        (
+            "base: {steps: !!python/object:os.system {}}\n",
+            "s.yaml, line 1: YAML: got 'the tag tag:yaml.org,2002:python/object:os.system",
+        ),
         ("grid: {steps: [1, 2]}\nseeds: 600000\n", "s.yaml, line 1: spec: got '1200000 runs'"),
     ],
 )
