@@ -155,6 +155,11 @@ def number(field: str, value: Any, allowed: str, ok: Callable[[float], bool]) ->
     return float(value)
 
 
+def memory() -> int:
+    """This machine's memory in bytes."""
+    return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+
+
 def within_memory(field: str, value: object, needed: float) -> None:
     """Refuse a size whose arrays this machine's memory can't hold, before anything of that size is made.
 
@@ -173,10 +178,9 @@ def within_memory(field: str, value: object, needed: float) -> None:
     --------
     >>> within_memory("net.params.width", 64, needed=4 * 64**2)
     """
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > memory:
+    if needed > memory():
         raise InvalidInput(
-            field, value, f"less: {needed / 2**30:,.1f} GiB would be needed, this machine has {memory / 2**30:,.1f} GiB"
+            field, value, f"less: {needed / 2**30:,.1f} GiB would be needed, this machine has {memory() / 2**30:,.1f}"
         )
 
 

@@ -59,7 +59,7 @@ class Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         """A node, unless it is an alias, has an anchor, or is nested too deeply."""
-        event = self.peek_event()
+        event = self.peek_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
             raise ComposerError(None, None, "anchors and aliases (& and *) are not read", event.start_mark)
         if self.levels > MOST_LEVELS:

@@ -367,7 +367,7 @@ def verify(certificate: str | Path | dict[str, Any]) -> list[str]:
     >>> verify(certificate)
     []
     >>> verify({**certificate, "global_bound": "1"})
-    ['global_bound: it is 0.0, not 1']
+    ['global_bound: it is 0, not 1']
     """
     try:
         check(certificate if isinstance(certificate, dict) else content(certificate))

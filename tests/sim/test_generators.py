@@ -145,10 +145,10 @@ def test_imbalance() -> None:
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"classes": 1}, "classes: got 1; allowed: an integer >= 2"),
+        ({"classes": 1}, "classes: got 1; allowed: an integer, 2 to 5000"),
         ({"modes_per_class": 0}, "modes_per_class: got 0"),
         ({"samples_per_mode": 1}, "samples_per_mode: got 1"),
-        ({"dim": 1}, r"dim \(rings\): got 1; allowed: an integer >= 2"),
+        ({"dim": 1}, r"dim \(rings\): got 1; allowed: an integer, 2 to 10000"),
         ({"separation": 0.0}, "separation: got 0.0"),
         ({"separation": float("nan")}, "separation: got nan"),
         ({"overlap": 1.0}, "overlap: got 1.0; allowed: 0 <= overlap < 1"),
