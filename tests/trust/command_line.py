@@ -79,8 +79,7 @@ def written(draw: Random) -> str:
     if kind < 0.5:
         return hostile.text(draw)
     if kind < 0.7:
-        number = hostile.number(draw)
-        return "1" + "0" * 5000 if isinstance(number, int) and abs(number) > 10**4000 else str(number)
+        return hostile.written(hostile.number(draw))
     return hostile.yaml_text(draw)
 
 

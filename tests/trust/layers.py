@@ -56,13 +56,19 @@ def prepare(home: Path) -> None:
     metrics.evaluate(torch.randn(8, 2), torch.tensor([0, 0, 0, 0, 1, 1, 1, 1]), torch.tensor([0, 0, 1, 1, 2, 2, 3, 3]))
     Session().work()
     verifier.MOST_SECONDS = 3.0
+    # Matplotlib asks the system for its fonts, once.
+    from matplotlib import font_manager
+
+    font_manager._load_fontmanager()
     with contextlib.suppress(InvalidInput):
         command_line(Random(0), home)
 
 
 def configuration(draw: Random, _: Path) -> None:
     """A mapping that became a `RunConfig`, and what is asked of one."""
-    values: dict[str, Any] = {} if draw.random() < 0.97 else hostile.value(draw)
+    if draw.random() < 0.05:
+        parse(RunConfig, hostile.value(draw)).check()
+    values: dict[str, Any] = {}
     for _ in range(draw.randrange(1, 4)):
         values[draw.choice(FIELDS) if draw.random() < 0.9 else hostile.text(draw)] = hostile.value(draw)
     config = parse(RunConfig, dotted(values)).check()
@@ -82,7 +88,7 @@ FIELDS = [
 def specification(draw: Random, folder: Path) -> None:
     """A sweep's file: sound structure with hostile parts, or hostile text."""
     if draw.random() < 0.3:
-        text = hostile.mutated(draw, SPEC.encode()).decode("utf-8", "surrogateescape")
+        text = hostile.mutated(draw, SPEC.encode()).decode("utf-8", "replace")
     else:
         parts = {
             "base": f"{{{draw.choice(FIELDS)}: {hostile.yaml_text(draw)}}}",
@@ -95,7 +101,7 @@ def specification(draw: Random, folder: Path) -> None:
         names = draw.sample(list(parts), draw.randrange(1, 4))
         text = "\n".join(f"{name}: {parts[name]}" for name in names)
     place = folder / "spec.yaml"
-    place.write_bytes(text.encode("utf-8", "surrogateescape" if draw.random() < 0.5 else "replace"))
+    place.write_bytes(text.encode("utf-8", draw.choice(("surrogatepass", "replace"))))
     runs = spec.load(place) if draw.random() < 0.8 else spec.read(text)
     if len(runs) < 10_000:
         assert len({run.key() for run in runs}) == len(runs)
@@ -252,7 +258,7 @@ def metric_values(draw: Random, _: Path) -> None:
 def loss_values(draw: Random, _: Path) -> None:
     """A loss with any parameters, on any batch."""
     name = draw.choice(list(LOSSES))
-    own = [k for k in inspect.signature(LOSSES[name]).parameters if k not in ("runs", "classes", "dim")]
+    own = list(losses.parameters_of(name))
     given = {draw.choice(own): hostile.value(draw)} if own and draw.random() < 0.4 else {}
     loss = losses.make(name, **given, runs=1, classes=2, dim=2)
     if isinstance(loss, torch.nn.Module):
