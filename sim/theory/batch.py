@@ -176,9 +176,6 @@ def batch_loss(
         if points is None:
             raise InvalidInput("points", None, f"the embedding: {loss} with {positive} positives has no closed form")
         special: dict[str, dict[str, Any]] = {"margin": {"beta": beta}, "contrastive": {"squared": squared}}
-        if not isinstance(points, torch.Tensor) or points.dim() != 2 or len(points) != len(labels):
-            got = tuple(points.shape) if isinstance(points, torch.Tensor) else points
-            raise InvalidInput("points", got, f"a tensor ({len(labels)}, m), one point for each sample")
         training = losses.make(loss, alpha=alpha, reduction="sum", **special.get(loss, {}))
         if per_class is None:
             pools = [(np.arange(len(labels)), batch_size or 0)]
