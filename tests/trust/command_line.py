@@ -59,9 +59,9 @@ def arguments_of(draw: Random) -> list[str]:
             given.append(option)
             continue
         sound = SOUND.get(option)
-        value = draw.choice(sound) if sound and draw.random() < 0.4 else written(draw)
+        value = draw.choice(sound) if sound and draw.random() < 0.6 else written(draw)
         if option == "--set" and "=" not in value:
-            value = f"{draw.choice(FIELDS)}={value}"
+            value = f"{draw.choice(FIELDS)}={value if draw.random() < 0.6 else hostile.mild(draw)}"
         given += [f"{option}={value}"] if draw.random() < 0.8 else [option, value]
     if draw.random() < 0.1:
         given.insert(draw.randrange(len(given) + 1), hostile.text(draw))

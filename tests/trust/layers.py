@@ -70,7 +70,9 @@ def configuration(draw: Random, _: Path) -> None:
         parse(RunConfig, hostile.value(draw)).check()
     values: dict[str, Any] = {}
     for _ in range(draw.randrange(1, 4)):
-        values[draw.choice(FIELDS) if draw.random() < 0.9 else hostile.text(draw)] = hostile.value(draw)
+        values[draw.choice(FIELDS) if draw.random() < 0.9 else hostile.text(draw)] = (
+            hostile.mild(draw) if draw.random() < 0.4 else hostile.value(draw)
+        )
     config = parse(RunConfig, dotted(values)).check()
     config.key()
     config.program()
@@ -304,7 +306,7 @@ def generator_values(draw: Random, _: Path) -> None:
     own = GENERATORS[name].options if name in GENERATORS else []
     names = [*common, *own, hostile.text(draw)]
     given = {
-        draw.choice(names): draw.choice((hostile.number(draw), hostile.value(draw)))
+        draw.choice(names): draw.choice((hostile.mild(draw), hostile.number(draw), hostile.value(draw)))
         for _ in range(draw.randrange(1, 3))
     }
     if draw.random() < 0.5:
