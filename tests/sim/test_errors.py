@@ -167,7 +167,7 @@ def test_what_is_no_mapping_of_fields() -> None:
         with pytest.raises(InvalidInput, match="RunConfig: got .*; allowed: a mapping"):
             parse(RunConfig, values)
     with pytest.raises(InvalidInput, match="field: got 1; allowed: a field's name"):
-        dotted({1: 2})
+        dotted({1: 2})  # type: ignore[dict-item]
 
 
 def test_axes_that_do_not_fit() -> None:

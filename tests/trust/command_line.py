@@ -13,6 +13,7 @@ from typing import Any
 from unittest import mock
 
 from sim import cli
+from sim.catalogue import COMMANDS
 from sim.cli import progress
 from sim.errors import InvalidInput
 from tests.trust import hostile
@@ -44,8 +45,8 @@ def options_of(command: Any) -> list[str]:
 
 def arguments_of(draw: Random) -> list[str]:
     """A command line."""
-    name = draw.choice([*cli.COMMANDS, "train", "train", "train", "sweep", "results", "bench"])
-    options = [o.split("/")[0] for o in options_of(cli.COMMANDS[name])]
+    name = draw.choice([*COMMANDS, "train", "train", "train", "sweep", "results", "bench"])
+    options = [o.split("/")[0] for o in options_of(COMMANDS[name])]
     given = [*name.split()]
     if name == "train":
         given += ["--set=steps=2", "--set=checkpoints=1", "--set=data.params.samples_per_mode=8"]

@@ -90,11 +90,12 @@ def test_every_layer_has_its_share() -> None:
 
 def test_a_damaged_command_line_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A traceback, and an exit code without its line, are told from a refusal."""
+    from sim import cli
     from tests.trust import command_line
 
     monkeypatch.setattr(command_line, "arguments_of", lambda draw: ["data", "list", "--nothing"])
     with pytest.raises(InvalidInput, match="No such option"):
         command_line.command_line(random.Random(0), tmp_path)
-    monkeypatch.setattr(command_line.cli, "run", lambda given: 2)
+    monkeypatch.setattr(cli, "run", lambda given: 2)
     with pytest.raises(AssertionError, match="exit code 2"):
         command_line.command_line(random.Random(0), tmp_path)
