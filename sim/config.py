@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import math
@@ -306,8 +305,11 @@ def dotted(assignments: Mapping[str, Any]) -> dict[str, Any]:
         *parents, leaf = path.split(".")
         place = nested
         for parent in parents:
-            place = place.setdefault(parent, {})
-            if not isinstance(place, dict):
+            inner = place.get(parent, {})
+            if not isinstance(inner, dict):
                 raise InvalidInput(path, value, f"{parent} has a value of its own")
-        place[leaf] = copy.deepcopy(value)
+            # A copy: it may be the caller's.
+            place[parent] = dict(inner)
+            place = place[parent]
+        place[leaf] = value
     return nested

@@ -108,13 +108,14 @@ def assignment(text: str) -> tuple[str, Any]:
 
 
 def fields(config: Path | None, assignments: Sequence[str] | None) -> dict[str, Any]:
-    """What a YAML file and assignments on top of it say, but for the seed, which is an option of its own.
+    """What a YAML file and assignments on top of it say, but for the seed: that of a file gives way to the option ``--seed``.
 
     Raises
     ------
     InvalidInput
     """
     given: dict[str, Any] = {} if config is None else _read_file(config)
+    given.pop("seed", None)
     given.update(assignment(text) for text in assignments or [])
     if "seed" in given:
         raise InvalidInput("seed", given["seed"], "the option --seed")

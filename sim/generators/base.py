@@ -277,11 +277,11 @@ def generate(
     ((30, 2), 2, 6)
     """
     found = GENERATORS[name]
-    integer("classes", classes, 2, MOST_MODES)
-    integer("modes_per_class", modes_per_class, 1, min(MOST_CELLS, MOST_MODES // classes))
-    integer("samples_per_mode", samples_per_mode, 2, MOST_SAMPLES // (classes * modes_per_class))
-    integer(f"dim ({name})", dim, found.min_dim, MOST_DIMENSIONS)
-    integer("seed", seed, 0)
+    classes = integer("classes", classes, 2, MOST_MODES)
+    modes_per_class = integer("modes_per_class", modes_per_class, 1, min(MOST_CELLS, MOST_MODES // classes))
+    samples_per_mode = integer("samples_per_mode", samples_per_mode, 2, MOST_SAMPLES // (classes * modes_per_class))
+    dim = integer(f"dim ({name})", dim, found.min_dim, MOST_DIMENSIONS)
+    seed = integer("seed", seed, 0)
     number("separation", separation, "a number, 1e-6 to 1e9", lambda v: 1e-6 <= v <= 1e9)
     number("overlap", overlap, "0 <= overlap < 1", lambda v: 0 <= v < 1)
     number("class_imbalance", class_imbalance, "a number, 1 to 1e9", lambda v: 1 <= v <= 1e9)

@@ -31,7 +31,10 @@ class Silent:
 
 
 def deep(levels: int) -> list[Any]:
-    return [deep(levels - 1)] if levels else []
+    found: list[Any] = []
+    for _ in range(levels):
+        found = [found]
+    return found
 
 
 @pytest.mark.parametrize(
@@ -168,6 +171,14 @@ def test_what_is_no_mapping_of_fields() -> None:
             parse(RunConfig, values)
     with pytest.raises(InvalidInput, match="field: got 1; allowed: a field's name"):
         dotted({1: 2})  # type: ignore[dict-item]
+
+
+def test_a_mapping_given_whole_stays_the_callers() -> None:
+    whole = {"alpha": deep(2000)}
+    nested = dotted({"loss": {"params": whole}, "loss.params.beta": 1})
+    assert nested["loss"]["params"]["beta"] == 1 and list(whole) == ["alpha"]
+    with pytest.raises(InvalidInput, match="loss.params: got .*at most 10"):
+        parse(RunConfig, nested)
 
 
 def test_axes_that_do_not_fit() -> None:

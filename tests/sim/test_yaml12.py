@@ -99,11 +99,11 @@ def test_assignments_and_files_are_read_alike(tmp_path: Path) -> None:
     assert (run.loss.params, run.steps) == ({"alpha": 0.5}, 10)
 
 
-@pytest.mark.parametrize("content", [b"steps: \xff", b"\x00", b"[1]", b"steps: 1\nsteps: 2", b"seed: 3"])
+@pytest.mark.parametrize("content", [b"steps: \xff", b"\x00", b"[1]", b"steps: 1\nsteps: 2"])
 def test_a_file_that_is_no_configuration(tmp_path: Path, content: bytes) -> None:
     place = tmp_path / "config.yaml"
     place.write_bytes(content)
-    with pytest.raises(InvalidInput, match="config|seed"):
+    with pytest.raises(InvalidInput, match="config"):
         fields(place, None)
     for path in (tmp_path, tmp_path / "absent", "null\0"):
         with pytest.raises(InvalidInput, match="config: got"):

@@ -287,7 +287,7 @@ def tuples(draw: Random, _: Path) -> None:
             "k_easy:2",
             hostile.text(draw),
             f"k_easy:{hostile.text(draw)}",
-            f"easy_within:{hostile.number(draw)!r:.40}",
+            f"easy_within:{hostile.written(hostile.number(draw)):.40}",
         )
     )
     negative = draw.choice((*NEGATIVES, hostile.text(draw)))
