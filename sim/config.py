@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
+import math
 import warnings
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from sim import problems
 from sim.catalogue import LOSSES, NETS, OPTIMIZERS, SCHEDULES, WEIGHTINGS
-from sim.errors import InvalidInput, takes
+from sim.errors import LARGEST, InvalidInput, takes, within_memory
 
 SCHEMA = 1
 """Version of what a run means; a change of the training program that changes results adds one."""
@@ -21,11 +21,61 @@ SCHEMA = 1
 ADDED_LATER = ("memory", "robust")
 """Fields that came after runs had been stored: left at their defaults they don't change a run's name."""
 
-Params = dict[str, Any]
+MAX_RUNS = 1_000_000
+"""More runs than this at once are taken for a mistake."""
+
+MOST_LEVELS = 10
+"""Of lists and mappings in each other, in parameters."""
+
+MATRICES_OF_A_BATCH = 4
+"""Of B x B float32 numbers that any loss of pairs holds at the least."""
+
+
+def _plain(value: Any, levels: int = MOST_LEVELS) -> Any:
+    """A parameter as JSON's types; arrays and scalars of NumPy become lists and numbers."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, int) and abs(value) <= LARGEST:
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    if isinstance(value, (list, tuple)) and levels:
+        return type(value)(_plain(v, levels - 1) for v in value)
+    if isinstance(value, Mapping) and levels and all(isinstance(k, str) for k in value):
+        return {k: _plain(v, levels - 1) for k, v in value.items()}
+    raise ValueError(
+        "texts, truth values, finite numbers of at most 64 bits, and lists and mappings (by text) of them, "
+        f"at most {MOST_LEVELS} in each other"
+    )
+
+
+Params = Annotated[dict[str, Any], AfterValidator(_plain)]
 
 
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_it_is(cls, value: Any, info: ValidationInfo) -> Any:
+        """Numbers and truth values are what they are: no text, and no truth value for a number, as pydantic would have it."""
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        kinds = set(get_args(annotation) or (annotation,))
+        if kinds & {int, float, bool} and hasattr(value, "item"):
+            value = value.item()
+        if bool in kinds and not isinstance(value, bool):
+            raise ValueError("true or false")
+        if int in kinds and (isinstance(value, (bool, str, bytes)) or _beyond(value)):
+            raise ValueError("an integer of at most 64 bits")
+        if float in kinds and (isinstance(value, (bool, str, bytes)) or (isinstance(value, int) and _beyond(value))):
+            raise ValueError("a finite number")
+        return value
+
+
+def _beyond(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not abs(value) <= LARGEST
 
 
 class Data(_Model):
@@ -53,7 +103,7 @@ class Net(_Model):
     """The embedding net: a name in `sim.catalogue.NETS`, the embedding and the net's own parameters."""
 
     kind: str = "mlp"
-    dim: int = Field(2, ge=1)
+    dim: int = Field(2, ge=1, le=65_536)
     normalize: bool = False
     params: Params = Field(default_factory=dict)
 
@@ -68,8 +118,8 @@ class Loss(_Model):
 class Batch(_Model):
     """Batches of P classes x K samples; ``classes`` = 0: ``per_class`` samples drawn uniformly."""
 
-    classes: int = Field(2, ge=0)
-    per_class: int = Field(32, ge=2)
+    classes: int = Field(2, ge=0, le=1_000_000)
+    per_class: int = Field(32, ge=2, le=1_000_000)
 
 
 class Robust(_Model):
@@ -83,7 +133,7 @@ class MemoryQueue(_Model):
     """A queue of earlier batches' embeddings for ``negative = memory``: its size Q (0: none) and the momentum of the net
     that computes them (0: the net itself; He et al. 2020)."""
 
-    size: int = Field(0, ge=0)
+    size: int = Field(0, ge=0, le=100_000_000)
     momentum: float = Field(0.99, ge=0, lt=1)
 
 
@@ -98,7 +148,7 @@ class Optimizer(_Model):
 
 
 class RunConfig(_Model):
-    """One run. The seed decides everything random in it, and nothing else does.
+    """One run. The seed, from 0 to 2^63 - 1, decides everything random in it, and nothing else does.
 
     Examples
     --------
@@ -117,11 +167,11 @@ class RunConfig(_Model):
     memory: MemoryQueue = MemoryQueue()
     robust: Robust = Robust()
     optimizer: Optimizer = Optimizer()
-    steps: int = Field(1500, ge=1)
-    checkpoints: int = Field(5, ge=1)
+    steps: int = Field(1500, ge=1, le=1_000_000_000)
+    checkpoints: int = Field(5, ge=1, le=10_000)
     evaluate: tuple[Literal["train", "test"], ...] = ("test",)
     save_embeddings: bool = False
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, le=LARGEST)
     dtype: Literal["float32", "float64"] = "float32"
 
     def key(self) -> str:
@@ -168,8 +218,11 @@ class RunConfig(_Model):
         given = ("keys", "shape", "samples", "dim", "normalize")
         takes("net.params", NETS[self.net.kind], self.net.params, given=given)
         noise.check(self.noise.kind, self.noise.level, self.noise.params)
-        if not self.evaluate:
-            raise InvalidInput("evaluate", self.evaluate, "train, test or both")
+        if not self.evaluate or len(set(self.evaluate)) < len(self.evaluate):
+            raise InvalidInput("evaluate", self.evaluate, "train, test or both, each once")
+        size = max(self.batch.classes, 1) * self.batch.per_class
+        within_memory("batch.per_class", self.batch.per_class, 4 * MATRICES_OF_A_BATCH * size**2)
+        within_memory("memory.size", self.memory.size, 4 * self.memory.size * (size + self.net.dim))
         losses.check_parameters(self.loss.name, self.loss.params)
         loss = losses.make(self.loss.name, **self.loss.params, runs=1, classes=2, dim=self.net.dim)
         sampling = loss.sampling(self.positive, self.negative)
@@ -219,6 +272,8 @@ def parse(model: type[Model], values: Mapping[str, Any]) -> Model:
     Traceback (most recent call last):
     sim.errors.InvalidInput: nose: got 1; allowed: no such field; there are data, noise, net, loss, positive, negative, batch, memory, robust, optimizer, steps, checkpoints, evaluate, save_embeddings, seed, dtype
     """
+    if not isinstance(values, Mapping):
+        raise InvalidInput(model.__name__, values, "a mapping from fields to values")
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
@@ -231,7 +286,8 @@ def parse(model: type[Model], values: Mapping[str, Any]) -> Model:
             raise InvalidInput(
                 field, first["input"], "no such field; there are " + ", ".join(parent.model_fields)
             ) from None
-        raise InvalidInput(field, first["input"], first["msg"][0].lower() + first["msg"][1:]) from None
+        said = first["msg"].removeprefix("Value error, ")
+        raise InvalidInput(field, first["input"], said[0].lower() + said[1:]) from None
 
 
 def dotted(assignments: Mapping[str, Any]) -> dict[str, Any]:
@@ -244,11 +300,16 @@ def dotted(assignments: Mapping[str, Any]) -> dict[str, Any]:
     """
     nested: dict[str, Any] = {}
     for path, value in assignments.items():
+        if not isinstance(path, str) or path.count(".") > MOST_LEVELS:
+            raise InvalidInput("field", path, f"a field's name, with at most {MOST_LEVELS} dots")
         *parents, leaf = path.split(".")
         place = nested
         for parent in parents:
-            place = place.setdefault(parent, {})
-            if not isinstance(place, dict):
+            inner = place.get(parent, {})
+            if not isinstance(inner, dict):
                 raise InvalidInput(path, value, f"{parent} has a value of its own")
-        place[leaf] = copy.deepcopy(value)
+            # A copy: it may be the caller's.
+            place[parent] = dict(inner)
+            place = place[parent]
+        place[leaf] = value
     return nested

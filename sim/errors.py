@@ -3,10 +3,76 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import math
 import numbers
-from collections.abc import Callable, Iterable
+import os
+import reprlib
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any
+
+MOST_SHOWN = 120
+"""Characters of a value in a message."""
+
+MOST_SAID = 2000
+"""Characters of each other part of a message."""
+
+LARGEST = 2**63 - 1
+"""The largest integer that arrays and the results' index hold."""
+
+
+class _Short(reprlib.Repr):
+    """Looks at the beginning of a value only: a message about a huge value is as quick as about a small one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel = 3
+        self.maxlist = self.maxtuple = self.maxset = self.maxfrozenset = self.maxdeque = self.maxarray = 20
+        self.maxdict, self.maxstring, self.maxother = 20, 2 * MOST_SHOWN, 2 * MOST_SHOWN
+
+    def repr_int(self, x: int, level: int) -> str:
+        digits = x.bit_length() * math.log10(2)
+        return repr(x) if digits < MOST_SHOWN else f"an integer of {digits:.0f} digits"
+
+    def repr_dict(self, x: dict[Any, Any], level: int) -> str:
+        # As the user wrote it: the base class sorts.
+        if level <= 0 and x:
+            return "{...}"
+        items = itertools.islice(x.items(), self.maxdict)
+        shown = [f"{self.repr1(k, level - 1)}: {self.repr1(v, level - 1)}" for k, v in items]
+        return "{" + ", ".join(shown + ["..."] * (len(x) > self.maxdict)) + "}"
+
+
+_SHORT = _Short()
+
+
+def shown(value: object) -> str:
+    """A value as a message shows it: on one line, cut at `MOST_SHOWN` characters.
+
+    Examples
+    --------
+    >>> shown({"b": 1, "a": [0.5]}), shown(10**400)
+    ("{'b': 1, 'a': [0.5]}", 'an integer of 400 digits')
+    """
+    try:
+        text = _SHORT.repr(value)
+    # Whatever a stranger's object does when it is to be shown, the message must come.
+    except Exception:
+        text = f"a {type(value).__name__}"
+    return one_line(text, MOST_SHOWN)
+
+
+def one_line(text: str, most: int = MOST_SAID) -> str:
+    r"""A text on one line, control characters written out, cut at so many characters.
+
+    Examples
+    --------
+    >>> one_line("a file\n called \x1b[1m"), one_line("x" * 99, 10)
+    ('a file called \\x1b[1m', 'xxxxxxx...')
+    """
+    words = " ".join(text[: 2 * most].split())
+    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in words)
+    return line if len(line) <= most and len(text) <= 2 * most else line[: most - 3] + "..."
 
 
 class InvalidInput(ValueError):
@@ -33,17 +99,14 @@ class InvalidInput(ValueError):
 
     def __init__(self, field: str, value: object, allowed: str) -> None:
         self.field, self.value, self.allowed = field, value, allowed
-        shown = " ".join(repr(value).split())
-        if len(shown) > 120:
-            shown = shown[:117] + "..."
-        super().__init__(f"{field}: got {shown}; allowed: {allowed}")
+        super().__init__(f"{one_line(field, MOST_SHOWN)}: got {shown(value)}; allowed: {one_line(allowed)}")
 
     def __reduce__(self) -> tuple[type, tuple[str, object, str]]:
         return type(self), (self.field, self.value, self.allowed)
 
 
 def integer(field: str, value: Any, least: int, most: int | None = None) -> int:
-    """``value``, if it is an integer from ``least`` to ``most``.
+    """``value``, if it is an integer from ``least`` to ``most`` (`LARGEST` if not given).
 
     Raises
     ------
@@ -58,8 +121,13 @@ def integer(field: str, value: Any, least: int, most: int | None = None) -> int:
     sim.errors.InvalidInput: seeds: got 0; allowed: an integer >= 1
     """
     fits = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not fits or value < least or (most is not None and value > most):
-        raise InvalidInput(field, value, f"an integer >= {least}" if most is None else f"an integer, {least} to {most}")
+    if not fits or not least <= value <= (LARGEST if most is None else most):
+        endless = most is None and not (fits and value > LARGEST)
+        raise InvalidInput(
+            field,
+            value,
+            f"an integer >= {least}" if endless else f"an integer, {least} to {LARGEST if most is None else most}",
+        )
     return int(value)
 
 
@@ -78,10 +146,42 @@ def number(field: str, value: Any, allowed: str, ok: Callable[[float], bool]) ->
     Traceback (most recent call last):
     sim.errors.InvalidInput: alpha: got inf; allowed: a number above 0
     """
-    fits = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not fits or not math.isfinite(value) or not ok(value):
+    try:
+        fits = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:
+        fits = False
+    if not fits or not ok(value):
         raise InvalidInput(field, value, allowed)
     return float(value)
+
+
+def memory() -> int:
+    """This machine's memory in bytes."""
+    return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+
+
+def within_memory(field: str, value: object, needed: float) -> None:
+    """Refuse a size whose arrays this machine's memory can't hold, before anything of that size is made.
+
+    Parameters
+    ----------
+    field, value
+        The size, as the user wrote it.
+    needed : float
+        Bytes, estimated from below.
+
+    Raises
+    ------
+    InvalidInput
+
+    Examples
+    --------
+    >>> within_memory("net.params.width", 64, needed=4 * 64**2)
+    """
+    if needed > memory():
+        raise InvalidInput(
+            field, value, f"less: {needed / 2**30:,.1f} GiB would be needed, this machine has {memory() / 2**30:,.1f}"
+        )
 
 
 def choice(field: str, value: Any, allowed: Iterable[Any]) -> None:
@@ -98,7 +198,7 @@ def choice(field: str, value: Any, allowed: Iterable[Any]) -> None:
     sim.errors.InvalidInput: positive: got 'esay'; allowed: one of easy, hard
     """
     names = list(allowed)
-    if value not in names:
+    if not isinstance(value, Hashable) or value not in names:
         raise InvalidInput(field, value, "one of " + ", ".join(map(str, names)))
 
 

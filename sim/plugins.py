@@ -113,10 +113,14 @@ def load_entry_points(group: str) -> None:
 
 def _find(name: str) -> Plugin:
     """A plugin by what the user wrote: a file if it looks like one, else a module."""
-    path = Path(name).expanduser()
-    if path.suffix != ".py" and not path.is_file():
-        return Plugin(name, name)
-    place = str(path.resolve())
+    try:
+        path = Path(name).expanduser()
+        if path.suffix != ".py" and not path.is_file():
+            return Plugin(name, name)
+        place = str(path.resolve())
+    # A RuntimeError: ~ of nobody; a ValueError: a character that no path has.
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InvalidInput("plugin", name, f"a module, or a Python file that can be read ({error})") from None
     module = f"collapse_plugin_{path.stem}_{hashlib.sha256(place.encode()).hexdigest()[:8]}"
     if module in _loaded:
         return _loaded[module]

@@ -280,7 +280,7 @@ def natural(text: str) -> list[tuple[int, str]]:
     >>> sorted(["c10", "c2", "base"], key=natural)
     ['base', 'c2', 'c10']
     """
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", text) if part]
+    return [(int(part), "") if "0" <= part[0] <= "9" else (-1, part) for part in re.split(r"([0-9]+)", text) if part]
 
 
 def _import_home(home: str) -> None:

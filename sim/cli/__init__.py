@@ -22,12 +22,15 @@ import yaml
 
 from sim import plugins
 from sim.catalogue import COMMANDS
-from sim.errors import InvalidInput
+from sim.errors import InvalidInput, one_line
 
 HELP = "Class collapse in metric learning under label noise, and easy positive sampling: theory-validation simulations."
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it; Typer gives it, too."""
+
+MOST_OF_A_USAGE_ERROR = 300
+"""Characters: the parser repeats what was written, whole."""
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 """The common base of what the command line parser refuses; it has no public name of its own in Typer."""
@@ -110,13 +113,16 @@ def failure(error: BaseException) -> str | None:
     """
     if isinstance(error, InvalidInput):
         return str(error)
-    text = " ".join(str(error).split())
+    text = one_line(str(error))
     if isinstance(error, USAGE_ERROR):
         context = getattr(error, "ctx", None)
         where = f" ({context.command_path} --help shows what there is)" if context is not None else ""
-        return f"{' '.join(error.format_message().split())}{where}"  # type: ignore[attr-defined]
+        return f"{one_line(error.format_message(), MOST_OF_A_USAGE_ERROR)}{where}"  # type: ignore[attr-defined]
     if isinstance(error, OSError):
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror or text
+        return one_line(f"{error.filename}: {error.strerror}") if error.filename else error.strerror or text
+    # What Python says, whatever was to be done with the path.
+    if isinstance(error, ValueError) and text.startswith("embedded null"):
+        return "a path has a null character in it, which no file's name has"
     if isinstance(error, sqlite3.Error):
         return f"the results' index can't be used: {text}"
     if isinstance(error, (yaml.YAMLError, UnicodeError)):
@@ -149,10 +155,13 @@ def run(arguments: Sequence[str]) -> int:
 
 def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     """A warning as a line, without the place in the code that raised it."""
-    print(f"warning: {message}", file=sys.stderr)
+    print(f"warning: {one_line(str(message))}", file=sys.stderr)
 
 
 def main() -> None:
     """The console script ``collapse``."""
     warnings.showwarning = show_warning
+    for stream in (sys.stdout, sys.stderr):
+        # A name that isn't in the terminal's encoding is shown, escaped, rather than the end of the command.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     sys.exit(run(sys.argv[1:]))

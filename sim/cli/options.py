@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
-from sim.errors import InvalidInput, integer
+from sim import yaml12
+from sim.errors import LARGEST, InvalidInput, integer
 from sim.files import writable_place
 
 Out = Annotated[Path, typer.Option("--out", help="Folder for results; finished runs in it are not repeated.")]
@@ -41,6 +41,9 @@ Set = Annotated[
 
 DEFAULT_OUT = Path("results")
 
+MOST_SEEDS = 10_000
+"""Of one command; a sweep's specification takes more."""
+
 
 def checked_device(device: str) -> str:
     """A device of this machine.
@@ -70,8 +73,9 @@ def checked_seeds(first: int, number: int) -> range:
     >>> checked_seeds(3, 2)
     range(3, 5)
     """
-    integer("seed", first, 0)
-    return range(first, first + integer("seeds", number, 1))
+    integer("seeds", number, 1, MOST_SEEDS)
+    integer("seed", first, 0, LARGEST - number)
+    return range(first, first + number)
 
 
 def parts(text: str) -> list[str]:
@@ -110,27 +114,26 @@ def assignment(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise InvalidInput("--set", text, "field=value")
-    try:
-        return name, yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise InvalidInput(name, value, f"a value in YAML ({' '.join(str(error).split())})") from None
+    return name, yaml12.read(name, value)
 
 
 def fields(config: Path | None, assignments: Sequence[str] | None) -> dict[str, Any]:
-    """What a YAML file and assignments on top of it say, but for the seed."""
-    given: dict[str, Any] = {} if config is None else _read_yaml(config)
-    given.update(assignment(text) for text in assignments or [])
+    """What a YAML file and assignments on top of it say, but for the seed: that of a file gives way to the option ``--seed``.
+
+    Raises
+    ------
+    InvalidInput
+    """
+    given: dict[str, Any] = {} if config is None else _read_file(config)
     given.pop("seed", None)
+    given.update(assignment(text) for text in assignments or [])
+    if "seed" in given:
+        raise InvalidInput("seed", given["seed"], "the option --seed")
     return given
 
 
-def _read_yaml(place: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(place.read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput("config", str(place), f"a readable YAML file ({error})") from None
-    except yaml.YAMLError as error:
-        raise InvalidInput("config", str(place), f"valid YAML ({' '.join(str(error).split())})") from None
+def _read_file(place: Path) -> dict[str, Any]:
+    values = yaml12.read(f"config {place}", yaml12.text_of("config", place))
     if not isinstance(values, dict):
         raise InvalidInput("config", str(place), "a mapping from fields to values")
     return values

@@ -18,20 +18,23 @@ if TYPE_CHECKING:
 
     from sim.verdict import Finding
 
-console = Console()
+AS_IT_IS: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
+"""Paths and users' texts are shown as they are, in tables, titles and sentences: brackets and colons mean nothing."""
+
+console = Console(**AS_IT_IS)
 
 WIDTH = 200
 """Columns of a table that goes to a file or a pipe: one wider than the terminal would lose columns."""
 
 
 def say(text: str, **look: Any) -> None:
-    """Print a text as it is: brackets in it are no markup, and long lines stay whole."""
-    console.print(text, markup=False, highlight=False, soft_wrap=True, **look)
+    """Print a text as it is; long lines stay whole."""
+    console.print(text, soft_wrap=True, **look)
 
 
 def show(table: Table) -> None:
     """Print a table; where nobody watches it may be as wide as it needs."""
-    (console if console.is_terminal else Console(width=max(console.width, WIDTH))).print(table)
+    (console if console.is_terminal else Console(width=max(console.width, WIDTH), **AS_IT_IS)).print(table)
 
 
 def show_rows(title: str, frame: pd.DataFrame) -> None:

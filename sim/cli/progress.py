@@ -50,7 +50,7 @@ def progress(label: str, unit: str = "run-steps") -> Iterator[tuple[OnNumber, On
 @contextmanager
 def _bar(label: str, unit: str) -> Iterator[tuple[OnNumber, OnNumber]]:
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn(unit),

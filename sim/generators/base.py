@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from sim.catalogue import GENERATORS
-from sim.errors import InvalidInput, choice, integer, number
+from sim.errors import InvalidInput, choice, integer, number, within_memory
 from sim.streams import stream
 
 
@@ -68,9 +68,12 @@ class Sample:
             raise InvalidInput(
                 "classes", f"no sample of class {missing or present[0]}", "labels 0..t-1, each with samples"
             )
-        for mode, first in zip(*np.unique(self.modes, return_index=True), strict=True):
-            if (self.classes[self.modes == mode] != self.classes[first]).any():
-                raise InvalidInput("modes", f"mode {mode} in several classes", "ids that are unique over all classes")
+        _, first, of_mode = np.unique(self.modes, return_index=True, return_inverse=True)
+        elsewhere = self.classes != self.classes[first][of_mode]
+        if elsewhere.any():
+            raise InvalidInput(
+                "modes", f"mode {self.modes[elsewhere][0]} in several classes", "ids that are unique over all classes"
+            )
 
     @property
     def n(self) -> int:
@@ -144,6 +147,9 @@ class Layout:
         radius = self.gap / 2 / math.sin(math.pi / self.t)
         return radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
+
+MOST_MODES, MOST_CELLS, MOST_SAMPLES, MOST_DIMENSIONS = 5_000, 1_000, 10_000_000, 10_000
+"""Of all classes, of a class, of all modes; more is taken for a mistake."""
 
 Placed = np.ndarray | tuple[np.ndarray, np.ndarray]
 Placing = Callable[..., Placed]
@@ -235,19 +241,19 @@ def generate(
     name : str
         A name in `sim.catalogue.GENERATORS`.
     classes : int
-        Number of classes t >= 2.
+        Number of classes, 2 to 5,000.
     modes_per_class : int
-        Modes (cells) a class, >= 1.
+        Modes (cells) a class, 1 to 1,000; over all classes at most 5,000.
     samples_per_mode : int
-        Mean number of samples a mode, >= 2.
+        Mean number of samples a mode, >= 2; over all modes at most 10 million.
     dim : int
-        Dimension of x. Planar problems lie in a random plane of it.
+        Dimension of x, at most 10,000. Planar problems lie in a random plane of it.
     separation : float
-        Gap between neighbouring modes in standard deviations across a mode, > 0.
+        Gap between neighbouring modes in standard deviations across a mode, 1e-6 to 1e9.
     overlap : float
         Share of the gap between neighbouring modes of different classes that is closed, in [0, 1).
     class_imbalance, mode_imbalance : float
-        Size of the largest over the smallest class, and mode within a class; >= 1. Sizes are geometric, at least 2.
+        Size of the largest over the smallest class, and mode within a class; 1 to 1e9. Sizes are geometric, at least 2.
     seed : int
         Decides the layout and, with ``split``, the points.
     split : str
@@ -271,21 +277,22 @@ def generate(
     ((30, 2), 2, 6)
     """
     found = GENERATORS[name]
-    integer("classes", classes, 2)
-    integer("modes_per_class", modes_per_class, 1)
-    integer("samples_per_mode", samples_per_mode, 2)
-    integer(f"dim ({name})", dim, found.min_dim)
-    integer("seed", seed, 0)
-    number("separation", separation, "a finite number > 0", lambda v: v > 0)
+    classes = integer("classes", classes, 2, MOST_MODES)
+    modes_per_class = integer("modes_per_class", modes_per_class, 1, min(MOST_CELLS, MOST_MODES // classes))
+    samples_per_mode = integer("samples_per_mode", samples_per_mode, 2, MOST_SAMPLES // (classes * modes_per_class))
+    dim = integer(f"dim ({name})", dim, found.min_dim, MOST_DIMENSIONS)
+    seed = integer("seed", seed, 0)
+    number("separation", separation, "a number, 1e-6 to 1e9", lambda v: 1e-6 <= v <= 1e9)
     number("overlap", overlap, "0 <= overlap < 1", lambda v: 0 <= v < 1)
-    number("class_imbalance", class_imbalance, "a finite number >= 1", lambda v: v >= 1)
-    number("mode_imbalance", mode_imbalance, "a finite number >= 1", lambda v: v >= 1)
+    number("class_imbalance", class_imbalance, "a number, 1 to 1e9", lambda v: 1 <= v <= 1e9)
+    number("mode_imbalance", mode_imbalance, "a number, 1 to 1e9", lambda v: 1 <= v <= 1e9)
     choice("split", split, ("train", "test"))
     for option, value in options.items():
         if option not in found.options:
             own = ", ".join(found.options)
             common = ", ".join(k for k, p in inspect.signature(generate).parameters.items() if p.kind is p.KEYWORD_ONLY)
             raise InvalidInput(option, value, f"{name} takes {common}{', ' + own if own else ''}")
+    within_memory("samples_per_mode", samples_per_mode, 4 * 8 * classes * modes_per_class * samples_per_mode * dim)
     sizes = np.stack(
         [
             _sizes(share, modes_per_class, mode_imbalance)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from sim.errors import number
+from sim.errors import integer, number
 from sim.generators.base import Layout, cell_centres, generator
+
+MOST_ROTATED = 1_000
+"""Dimensions of a random rotation, which takes their cube in time."""
 
 
 @generator(min_dim=1)
@@ -39,7 +42,8 @@ def nuisance_mixture(layout: Layout, *, nuisance_std: float = 0.5) -> np.ndarray
     # Imported here, as everyone imports `sim.generators`, and SciPy is slow to load.
     from scipy import stats
 
-    number("nuisance_std", nuisance_std, "a finite number >= 0", lambda v: v >= 0)
+    number("nuisance_std", nuisance_std, "a number, 0 to 1e9", lambda v: 0 <= v <= 1e9)
+    integer("dim (nuisance_mixture)", layout.dim, 3, MOST_ROTATED)
     plane = layout.blur(cell_centres(layout)[layout.cell] + layout.offsets()[layout.classes])
     nuisance = nuisance_std * layout.points.normal(size=(len(plane), layout.dim - 2))  # (n, d - 2)
     rotation = stats.special_ortho_group.rvs(layout.dim, random_state=layout.layout)

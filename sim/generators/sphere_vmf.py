@@ -31,9 +31,11 @@ def sphere_vmf(layout: Layout) -> np.ndarray:
     else:
         candidates = layout.layout.normal(size=(max(2000, 50 * layout.cells), layout.dim))
         candidates /= np.linalg.norm(candidates, axis=1, keepdims=True)
-        centres = candidates[:1]
-        while len(centres) < layout.cells:
-            centres = np.vstack([centres, candidates[(candidates @ centres.T).max(1).argmin()]])
+        chosen, nearest_to = [0], candidates @ candidates[0]
+        while len(chosen) < layout.cells:
+            chosen.append(int(nearest_to.argmin()))
+            nearest_to = np.maximum(nearest_to, candidates @ candidates[chosen[-1]])
+        centres = candidates[chosen]
         nearest = np.pi if layout.cells == 1 else float(np.arccos(np.sort(centres @ centres.T, axis=1)[:, -2].max()))
         reach = np.linalg.norm(layout.offsets(), axis=1).max()
         unit = nearest / (2 * reach / layout.gap + 1.0)

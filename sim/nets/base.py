@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sim.errors import choice, integer
+from sim.errors import choice, integer, within_memory
 from sim.streams import stream
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -95,6 +95,8 @@ def initial(keys: Sequence[object], name: str, shape: tuple[int, ...], bound: fl
     >>> tuple(both.shape), bool((both[1] == alone[0]).all()), bool(both.abs().max() <= 0.5)
     ((2, 2, 3), True, True)
     """
+    # Values, their gradient, and two moments of an optimiser.
+    within_memory(f"net ({name})", shape, 4 * 4 * len(keys) * math.prod(shape))
     drawn = [stream(key, f"init {name}").random(shape, dtype=np.float32) for key in keys]
     return nn.Parameter(torch.from_numpy(np.stack(drawn)).mul_(2 * bound).sub_(bound))
 

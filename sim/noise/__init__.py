@@ -98,7 +98,7 @@ def asymmetric(matrix: Any) -> np.ndarray:
     """
     try:
         checked = np.array(matrix, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InvalidInput("matrix", matrix, "a square array of numbers") from None
     if checked.ndim != 2 or checked.shape[0] != checked.shape[1] or len(checked) < 2:
         raise InvalidInput("matrix", checked.shape, "a square matrix with at least two rows")

@@ -21,7 +21,7 @@ def _instance(sample: Sample, level: float, *, sharpness: float = 4.0) -> np.nda
     d_own and d_other are the distances to the nearest other sample of its own and of another class; s makes the mean
     over the sample equal to the level.
     """
-    number("noise.params.sharpness", sharpness, "a finite number >= 0", lambda v: v >= 0)
+    number("noise.params.sharpness", sharpness, "a number, 0 to 300", lambda v: 0 <= v <= 300)
     x = sample.x.reshape(sample.n, -1)  # (n, d)
     own, other, destination = np.empty(sample.n), np.full(sample.n, np.inf), np.zeros(sample.n, dtype=np.int64)
     trees = [cKDTree(x[sample.classes == c]) for c in range(sample.t)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 import torch
@@ -109,7 +110,7 @@ def k_easy(field: str, number: str) -> Policy:
     Traceback (most recent call last):
     sim.errors.InvalidInput: positive: got 'k_easy:0'; allowed: k_easy:K with an integer K >= 1
     """
-    if not number.isdecimal() or int(number) < 1:
+    if not re.fullmatch("[1-9][0-9]{0,8}", number):
         raise InvalidInput(field, f"k_easy:{number}", "k_easy:K with an integer K >= 1")
 
     def choose(batch: Batch, _: Tensor | None) -> Chosen:
@@ -138,10 +139,7 @@ def easy_within(field: str, number: str) -> Policy:
     Traceback (most recent call last):
     sim.errors.InvalidInput: positive: got 'easy_within:far'; allowed: easy_within:D with a number D > 0
     """
-    try:
-        limit = float(number)
-    except ValueError:
-        limit = math.nan
+    limit = float(number) if re.fullmatch(r"[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?", number) else math.nan
     if not 0 < limit < math.inf:
         raise InvalidInput(field, f"easy_within:{number}", "easy_within:D with a number D > 0")
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sim.config import RunConfig, dotted, parse
+from sim.config import MAX_RUNS, RunConfig, dotted, parse
+from sim.errors import InvalidInput
 
 
 def grid(base: Mapping[str, Any], axes: Mapping[str, Sequence[Any]]) -> list[RunConfig]:
@@ -37,10 +39,16 @@ def grid(base: Mapping[str, Any], axes: Mapping[str, Sequence[Any]]) -> list[Run
     (6, [0, 1, 2])
     """
     configs = []
+    runs = math.prod(len(values) for values in axes.values())
+    if runs > MAX_RUNS:
+        raise InvalidInput("axes", f"{runs} runs", f"at most {MAX_RUNS}")
     for combination in itertools.product(*axes.values()):
         assignments = dict(base)
         for names, value in zip(axes, combination, strict=True):
             fields = names.split(",")
-            assignments.update(zip(fields, value if len(fields) > 1 else (value,), strict=True))
+            together = value if len(fields) > 1 else (value,)
+            if not isinstance(together, Sequence) or len(together) != len(fields):
+                raise InvalidInput(names, value, f"a tuple of {len(fields)} values")
+            assignments.update(zip(fields, together, strict=True))
         configs.append(parse(RunConfig, dotted(assignments)).check())
     return configs

@@ -29,13 +29,14 @@ from typing import Any
 
 import yaml
 
-from sim.config import RunConfig, dotted, parse
-from sim.errors import InvalidInput, integer
+from sim import yaml12
+from sim.config import MAX_RUNS, RunConfig, dotted, parse
+from sim.errors import LARGEST, InvalidInput, integer
 
 PARTS = ("base", "list", "zip", "grid", "seeds")
 
-MAX_RUNS = 1_000_000
-"""More runs than this are taken for a mistake."""
+MAX_SETTINGS = 20_000
+"""More settings than this, whatever their seeds, are taken for a mistake."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,14 @@ class _Reader:
         return InvalidInput(f"{self.name}, line {line}: {field}", value, allowed)
 
     def plain(self, node: yaml.Node) -> Any:
-        loader = yaml.SafeLoader("")
         try:
-            return loader.construct_document(node)
+            return yaml12.plain(node)
         except yaml.YAMLError as error:
-            raise self.error(_line(node), "value", " ".join(str(error).split()), "plain YAML") from None
+            raise self.not_yaml(error, _line(node)) from None
+
+    def not_yaml(self, error: yaml.YAMLError, line: int) -> InvalidInput:
+        mark = getattr(error, "problem_mark", None)
+        return self.error(line if mark is None else mark.line + 1, "YAML", yaml12.problem(error), "valid YAML 1.2")
 
     def mapping(self, node: yaml.Node, field: str) -> dict[str, yaml.Node]:
         if not isinstance(node, yaml.MappingNode):
@@ -98,8 +102,9 @@ class _Reader:
                 raise self.error(_line(node), "seeds", value, "a number, or {first: ..., count: ...}")
             first, count = value["first"], value["count"]
         try:
-            first = integer("seeds.first", first, 0)
-            return range(first, first + integer("seeds", count, 1))
+            count = integer("seeds", count, 1, MAX_RUNS)
+            first = integer("seeds.first", first, 0, LARGEST - count)
+            return range(first, first + count)
         except InvalidInput as error:
             raise self.error(_line(node), error.field, error.value, error.allowed) from None
 
@@ -138,11 +143,9 @@ def read(text: str, name: str = "spec", *, check: bool = True) -> list[RunConfig
     """
     reader = _Reader(name)
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = yaml12.compose(text)
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = mark.line + 1 if mark is not None else 1
-        raise reader.error(line, "YAML", getattr(error, "problem", None) or str(error), "valid YAML") from None
+        raise reader.not_yaml(error, 1) from None
     if root is None:
         raise reader.error(1, "spec", "", "some of " + ", ".join(PARTS))
     parts = reader.mapping(root, "spec")
@@ -150,6 +153,8 @@ def read(text: str, name: str = "spec", *, check: bool = True) -> list[RunConfig
         if part not in PARTS:
             raise reader.error(_line(node), part, reader.plain(node), "one of " + ", ".join(PARTS))
     base = reader.point(parts["base"], "base") if "base" in parts else {}
+    if "seed" in base:
+        raise reader.error(base["seed"].line, "seed", base["seed"].value, "nothing: say `seeds`")
     points = [reader.point(n, "list") for n in reader.sequence(parts["list"], "list")] if "list" in parts else [{}]
     zipped = _zip(reader, parts["zip"]) if "zip" in parts else [{}]
     axes = reader.axes(parts["grid"], "grid") if "grid" in parts else {}
@@ -161,11 +166,13 @@ def read(text: str, name: str = "spec", *, check: bool = True) -> list[RunConfig
             raise reader.error(at.line, field, "twice", "a field in one of list, zip and grid only")
         if field == "seed":
             raise reader.error(at.line, field, at.value, "nothing: say `seeds`")
-    total = len(points) * len(zipped) * len(seeds)
+    settings = len(points) * len(zipped)
     for values in axes.values():
-        total *= len(values)
-    if total > MAX_RUNS:
-        raise reader.error(1, "spec", f"{total} runs", f"at most {MAX_RUNS}")
+        settings *= len(values)
+        if settings > MAX_SETTINGS:
+            raise reader.error(1, "spec", f"{settings} settings or more", f"at most {MAX_SETTINGS}")
+    if settings * len(seeds) > MAX_RUNS:
+        raise reader.error(1, "spec", f"{settings * len(seeds)} runs", f"at most {MAX_RUNS}")
     combinations = (dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values()))
     configs: dict[str, RunConfig] = {}
     for point, together, combination in itertools.product(points, zipped, list(combinations)):
@@ -245,10 +252,5 @@ def load(place: str | Path, *, check: bool = True) -> list[RunConfig]:
     """
     if str(place) in shipped():
         return read((resources.files("sim.sweeps") / "specs" / f"{place}.yaml").read_text(), str(place), check=check)
-    try:
-        text = Path(place).read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(
-            "spec", str(place), f"a readable YAML file ({error}), or one of {', '.join(shipped())}"
-        ) from None
+    text = yaml12.text_of("spec", place, instead=f", or one of {', '.join(shipped())}")
     return read(text, Path(place).name, check=check)

@@ -20,12 +20,14 @@ import torch
 from scipy.stats import binom
 
 from sim import losses, noise
-from sim.errors import InvalidInput, choice, integer
+from sim.errors import InvalidInput, choice, integer, within_memory
 from sim.samplers.draws import RunDraws
 from sim.streams import stream
 from sim.theory.expected import check_distances, check_labels, check_loss, expected_loss
 
 CHOICES = ("all", "random", "easy")
+MOST_IN_A_BATCH = 4096
+"""Samples, where the exact distribution of labels in a batch is worked out."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,8 @@ def pair_use(transition: Any, per_class: int, *, needs_both: bool = True) -> tup
     ([0.5, 0.0], [0.0, 0.333])
     """
     matrix = noise.asymmetric(transition)
-    integer("per_class", per_class, 2)
     t = len(matrix)
+    integer("per_class", per_class, 2, max(2, MOST_IN_A_BATCH // t))
     u, v = np.zeros((t, t)), np.zeros((t, t))
     rest = t * per_class - 2
     same = np.arange(rest + 1)  # how many of the rest may have the anchor's label
@@ -219,6 +221,9 @@ def _drawn_batches(
 ) -> _Drawn:
     """``draws`` batches of k samples out of each pool, labelled afresh."""
     integer("draws", draws, 2)
+    integer("seed", seed, 0)
+    longest = max(len(pool) for pool, _ in pools)
+    within_memory("draws", draws, 8 * draws * max(longest, sum(k for _, k in pools) ** 2))
     rng = stream(seed, "batch loss")
     index = np.concatenate(  # (D, B)
         [pool[rng.random((draws, len(pool))).argpartition(k - 1, axis=1)[:, :k]] for pool, k in pools], axis=1

@@ -11,14 +11,13 @@ the gradient (a subgradient where hinges have their kink or distances tie).
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sim.errors import InvalidInput, choice, number
+from sim.errors import InvalidInput, choice, number, within_memory
 from sim.noise import asymmetric
 
 LOSSES = ("triplet", "margin", "contrastive")
@@ -29,11 +28,6 @@ SYMMETRY_TOLERANCE = 1e-6
 """Relative asymmetry (and diagonal) of a distance matrix that is taken for rounding."""
 MATRICES_HELD = 10
 """Matrices of the size of ``distances`` that forward and backward hold at the most."""
-
-
-def _memory() -> int:
-    """Physical memory in bytes."""
-    return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
 
 
 def check_labels(classes: Any, transition: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -83,9 +77,8 @@ def check_distances(distances: Any, n: int) -> Tensor:
         raise InvalidInput("distances", tuple(d.shape), f"(..., {n}, {n}), as there are {n} classes entries")
     if not d.is_floating_point():
         d = d.double()
-    needed = MATRICES_HELD * d.numel() * d.element_size()
-    if d.device.type == "cpu" and needed > _memory():
-        raise InvalidInput("n", n, f"fewer samples: about {needed >> 20} MiB would be needed of {_memory() >> 20} MiB")
+    if d.device.type == "cpu":
+        within_memory("n", n, MATRICES_HELD * d.numel() * d.element_size())
     with torch.no_grad():
         if not torch.isfinite(d).all():
             raise InvalidInput("distances", "NaN or infinity", "finite numbers")
@@ -117,6 +110,8 @@ def check_loss(loss: str, positive: str, alpha: float, beta: Any, squared: bool)
     number("alpha", alpha, "a finite number > 0", lambda v: v > 0)
     if loss == "margin" and beta is None:
         raise InvalidInput("beta", None, "a number or a tensor, for the margin loss")
+    if loss == "margin" and not (isinstance(beta, Tensor) and beta.is_floating_point()):
+        number("beta", beta, "a finite number or a tensor of them, for the margin loss", lambda _: True)
     if loss != "margin" and beta is not None:
         raise InvalidInput("beta", beta, f"None: the {loss} loss has no beta")
     if squared and loss != "contrastive":
@@ -132,6 +127,7 @@ def same_label(classes: Any, transition: Any) -> np.ndarray:
     [0.82, 0.82, 0.18]
     """
     labels, matrix = check_labels(classes, transition)
+    within_memory("n", len(labels), 8 * len(labels) ** 2)
     p = matrix[labels]  # (n, t)
     same: np.ndarray = p @ p.T
     return same
@@ -151,6 +147,7 @@ def triplet_weights(classes: Any, transition: Any) -> np.ndarray:
     (0.73, 0.09)
     """
     labels, matrix = check_labels(classes, transition)
+    within_memory("n", len(labels), 8 * len(labels) ** 3)
     p = matrix[labels]  # (n, t)
     weights: np.ndarray = np.einsum("iy,jy,ky->ijk", p, p, 1 - p)  # (n, n, n)
     n = np.arange(len(labels))
@@ -238,6 +235,10 @@ def expected_loss(
     unlike = (1 - same) * off_diagonal
     if loss == "margin":
         boundary = torch.as_tensor(beta, dtype=d.dtype, device=d.device)
+        if boundary.dim() > len(leading) or any(
+            b not in (1, k) for b, k in zip(boundary.shape[::-1], leading[::-1], strict=False)
+        ):
+            raise InvalidInput("beta", tuple(boundary.shape), f"a shape that broadcasts to {tuple(leading)}")
         boundary = boundary.expand(leading)[..., None, None]  # (..., 1, 1)
         pull, push = (d - boundary + alpha).clamp_min(0), (boundary + alpha - d).clamp_min(0)
     else:

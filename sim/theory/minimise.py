@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from sim import distances
-from sim.errors import InvalidInput, choice, integer, number
+from sim.errors import InvalidInput, choice, integer, number, within_memory
 from sim.streams import stream
-from sim.theory.expected import check_labels, expected_loss
+from sim.theory.expected import check_labels, check_loss, expected_loss
 
 GEOMETRIES = ("plane", "sphere")
 MOST_CONTRACTIONS = 24
@@ -159,6 +159,19 @@ class Search:
     rate: float = 0.05
     spread: float | None = None
 
+    def check(self) -> None:
+        """Refuse what isn't a search.
+
+        Raises
+        ------
+        InvalidInput
+        """
+        integer("search.steps", self.steps, 0)
+        integer("search.polish", self.polish, 0)
+        number("search.rate", self.rate, "a finite number > 0", lambda v: v > 0)
+        if self.spread is not None:
+            number("search.spread", self.spread, "a finite number >= 0, or None", lambda v: v >= 0)
+
 
 class _Adam:
     """Adam with beta = (0.9, 0.99) and one scale for all coordinates of a run: rotating an embedding must not change its path."""
@@ -296,13 +309,24 @@ def minimise(
     (True, 0.5)
     """
     labels, matrix = check_labels(classes, transition)
+    choice("geometry", geometry, GEOMETRIES)
     integer("dim", dim, 1 if geometry == "plane" else 2)
     integer("restarts", restarts, 1)
-    choice("geometry", geometry, GEOMETRIES)
-    number("alpha", alpha, "a finite number > 0", lambda v: v > 0)
+    integer("seed", seed, 0)
     if isinstance(beta, str) and beta != "learn":
         raise InvalidInput("beta", beta, "a number, 'learn' or None")
+    check_loss(
+        loss, positive, alpha, alpha if loss == "margin" and isinstance(beta, (str, type(None))) else beta, squared
+    )
+    if bound is not None:
+        number("bound", bound, "a finite number or None", lambda _: True)
     search = search or Search()
+    search.check()
+    n = len(labels)
+    within_memory("restarts", restarts, 8 * restarts * n * max(n, dim))
+    if start is not None and (not isinstance(start, Tensor) or start.dim() != 3 or start.shape[1] != n):
+        got = tuple(start.shape) if isinstance(start, Tensor) else start
+        raise InvalidInput("start", got, f"a tensor (R, {n}, m), one point for each sample")
     objective = Objective(labels, matrix, loss, positive, alpha, squared, geometry, beta == "learn")
     if start is None:
         start = _starts(labels, len(matrix), dim, alpha, restarts, search.spread, seed)

@@ -11,21 +11,31 @@ another route than the program that writes certificates:
 Why these finite lists bound all embeddings is proved in the text of ``sim/theory/certificates``. In short: an easy
 positive loss is piecewise linear in an anchor's distances, so its minimum is at a vertex of the cells on which it is
 linear; for the margin loss, D - b may be clipped to [-a, a] first, which leaves the vertices D - b in {-a, a}.
+
+A certificate beyond the limits below (``MOST_...``) is refused by name, whatever it proves elsewhere.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
+import math
 import re
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 Row = list[tuple[Fraction, int]]
-RATIONAL = re.compile(r"-?\d+(/[1-9]\d*)?")
+RATIONAL = re.compile(r"-?[0-9]+(/[1-9][0-9]*)?")
+
+MOST_BYTES = 10_000_000  # of a file
+MOST_DIGITS = 500  # characters of a rational
+MOST_SAMPLES = 100
+MOST_CASES = 200_000  # of a list that is gone through: breakpoints, collapsed embeddings, near sets
+MOST_SECONDS = 60.0  # of a whole check
 
 
 class Refused(Exception):
@@ -33,12 +43,7 @@ class Refused(Exception):
 
 
 def demand(condition: bool, reason: str) -> None:
-    """Refuse with ``reason`` unless ``condition``.
-
-    Raises
-    ------
-    Refused
-    """
+    """Refuse with ``reason`` unless ``condition``."""
     if not condition:
         raise Refused(reason)
 
@@ -51,22 +56,9 @@ def rational(text: object) -> Fraction:
     >>> rational("9/10")
     Fraction(9, 10)
     """
-    demand(isinstance(text, str) and RATIONAL.fullmatch(text) is not None, f"not a rational: {text!r:.40}")
-    return Fraction(str(text))
-
-
-def prod(factors: Iterable[Fraction]) -> Fraction:
-    """Product, 1 of none.
-
-    Examples
-    --------
-    >>> prod([Fraction(1, 2), Fraction(1, 3)]), prod([])
-    (Fraction(1, 6), Fraction(1, 1))
-    """
-    product = Fraction(1)
-    for factor in factors:
-        product *= factor
-    return product
+    if not isinstance(text, str) or len(text) > MOST_DIGITS or not RATIONAL.fullmatch(text):
+        raise Refused(f"not a rational of at most {MOST_DIGITS} characters: {text!r:.40}")
+    return Fraction(text)
 
 
 class Setting:
@@ -87,11 +79,15 @@ class Setting:
     """
 
     def __init__(self, data: dict[str, Any]) -> None:
+        self.end = time.monotonic() + MOST_SECONDS
+        demand(len(data["transition"]) <= MOST_SAMPLES, f"more than {MOST_SAMPLES} classes")
         self.transition = [[rational(x) for x in row] for row in data["transition"]]
         self.t = len(self.transition)
+        demand(self.t >= 2, "fewer than 2 classes")
         for row in self.transition:
             demand(len(row) == self.t and min(row) >= 0 and sum(row) == 1, "transition is not row-stochastic")
         self.classes: list[int] = data["classes"]
+        demand(len(self.classes) <= MOST_SAMPLES, f"more than {MOST_SAMPLES} samples")
         demand(all(type(c) is int for c in self.classes), "a class is not an integer")
         demand(set(self.classes) == set(range(self.t)), "classes are not 0 ... t-1")
         self.n = len(self.classes)
@@ -100,6 +96,10 @@ class Setting:
         demand(self.alpha > 0, "alpha is not positive")
         self.loss = {"C3": "triplet", "C4": "margin", "C7": "triplet", "C8": "margin"}[data["claim"]]
         self.easy = data["claim"] in ("C7", "C8")
+
+    def look(self) -> None:
+        """Refuse once time is up."""
+        demand(time.monotonic() < self.end, f"not checked within {MOST_SECONDS:g} s")
 
     def triplet_weight(self, i: int, j: int, k: int) -> Fraction:
         """P(Y_i = Y_j, Y_k != Y_i) for samples of classes i, j, k."""
@@ -120,7 +120,7 @@ class Setting:
         found = []
         nobody_nearer = Fraction(1)
         for d in sorted({d for d, _ in row}):
-            nobody = prod((1 - self.transition[c][y] for e, c in row if e <= d))
+            nobody = math.prod((1 - self.transition[c][y] for e, c in row if e <= d), start=Fraction(1))
             found.append((d, nobody_nearer - nobody))
             nobody_nearer = nobody
         return found
@@ -129,6 +129,7 @@ class Setting:
         """Expected loss of an anchor of class ``own`` that sees the others at ``row`` = [(distance, class)]."""
         a, total, zero = self.alpha, Fraction(0), Fraction(0)
         for k, (e, c) in enumerate(row):
+            self.look()
             rest = row[:k] + row[k + 1 :]
             if b is not None:
                 total += (1 - self.same_label(own, c)) * max(b + a - e, zero)
@@ -167,6 +168,7 @@ class Setting:
         c = self.classes
         if self.loss == "triplet":
             triples = ((i, j, k) for i, j in pairs for k in range(j + 1, self.n) if k != i)
+            self.look()
             least = (
                 min(self.triplet_weight(c[i], c[j], c[k]), self.triplet_weight(c[i], c[k], c[j])) for i, j, k in triples
             )
@@ -182,13 +184,15 @@ class Setting:
     def best_near_set(self, own: int) -> Fraction:
         """Least loss of an anchor over all sets of near samples (D = b - a); the others are at D = b + a."""
         others = [size - (c == own) for c, size in enumerate(self.sizes)]
+        demand(math.prod(u + 1 for u in others) <= MOST_CASES, f"more than {MOST_CASES} near sets to go through")
 
         def none_of(counts: tuple[int, ...] | list[int]) -> Fraction:
             """P(no one among so many of each class has the anchor's label)."""
-            nobody = [prod((1 - self.transition[c][y]) ** u for c, u in enumerate(counts)) for y in range(self.t)]
+            nobody = [math.prod((1 - self.transition[c][y]) ** u for c, u in enumerate(counts)) for y in range(self.t)]
             return sum((p * q for p, q in zip(self.transition[own], nobody, strict=True)), Fraction(0))
 
         def cost(near: tuple[int, ...]) -> Fraction:
+            self.look()
             mislabelled = sum((u * (1 - self.same_label(own, c)) for c, u in enumerate(near)), Fraction(0))
             return mislabelled + none_of(near) - none_of(others)
 
@@ -205,13 +209,13 @@ class Setting:
                 others.remove(self.transition[own][y])
                 if size > 1:
                     others.remove(self.transition[own][y])
-                somebody = 1 - prod(1 - p for p in others)
+                somebody = 1 - math.prod((1 - p for p in others), start=Fraction(1))
                 total += self.transition[own][y] * (1 - self.transition[own][y]) * somebody
             bounds.append(self.alpha * size * (size - 1) * total)
         return min(bounds)
 
 
-def dimension(distances: list[list[Fraction]]) -> int:
+def dimension(distances: list[list[Fraction]], look: Callable[[], None] = lambda: None) -> int:
     """Rank of the Gram matrix about the centroid; refuses distances that no points have.
 
     Examples
@@ -237,6 +241,7 @@ def dimension(distances: list[list[Fraction]]) -> int:
         column = {i: gram[i][k] for i in left}
         for i in left:
             if column[i]:
+                look()
                 for j in left:
                     gram[i][j] -= column[i] * column[j] / pivot
     return rank
@@ -251,9 +256,10 @@ def check_embedding(setting: Setting, data: dict[str, Any], name: str) -> tuple[
         demand(D[i][j] == D[j][i] and D[i][j] >= 0, f"{name}: distances are not symmetric and >= 0")
         demand(i != j or D[i][j] == 0, f"{name}: a distance of a sample to itself is not 0")
     try:
-        rank = dimension(D)
+        rank = dimension(D, setting.look)
     except Refused as reason:
         raise Refused(f"{name}: {reason}") from None
+    demand(type(data["dimension"]) is int, f"{name}: the dimension is not an integer")
     demand(rank == data["dimension"], f"{name}: the dimension is {rank}, not {data['dimension']}")
     demand(
         (data["beta"] is None) == (setting.loss == "triplet"),
@@ -261,24 +267,27 @@ def check_embedding(setting: Setting, data: dict[str, Any], name: str) -> tuple[
     )
     beta = None if data["beta"] is None else rational(data["beta"])
     value = setting.value(D, beta)
-    demand(value == rational(data["value"]), f"{name}: the value is {float(value)}, not {data['value'][:60]}")
+    demand(value == rational(data["value"]), f"{name}: the value is {value!s:.60}, not {data['value'][:60]}")
     return D, value
 
 
 def check_bound(data: dict[str, Any], name: str, computed: Fraction) -> None:
     """Refuse a bound other than the one computed."""
-    demand(rational(data[name]) == computed, f"{name}: it is {float(computed)}, not {data[name][:60]}")
+    demand(rational(data[name]) == computed, f"{name}: it is {computed!s:.60}, not {data[name][:60]}")
 
 
 def check_breakpoints(setting: Setting, data: dict[str, Any]) -> Fraction:
     """Refuse a list that is not complete and right; return the lower bound over collapsed embeddings."""
+    t, vertices = setting.t, setting.vertices()
+    cases = sum(max(t * len(lattice) ** (t - 1), len(lattice) ** (t * (t - 1) // 2)) for lattice in vertices.values())
+    demand(cases <= MOST_CASES, f"breakpoints: {t} classes have more than {MOST_CASES} cases to go through")
     listed = {}
     for point in data["breakpoints"]:
         beta = None if point["beta"] is None else rational(point["beta"])
+        demand(type(point["anchor"]) is int, "breakpoints: an anchor is not an integer")
         key = point["anchor"], beta, tuple(rational(x) for x in point["centres"])
         demand(key not in listed, "breakpoints: one is listed twice")
         listed[key] = rational(point["value"])
-    t, vertices = setting.t, setting.vertices()
     needed = {
         (own, b, (*x[:own], Fraction(0), *x[own:]))
         for b, lattice in vertices.items()
@@ -291,10 +300,11 @@ def check_breakpoints(setting: Setting, data: dict[str, Any]) -> Fraction:
     for (own, b, centres), value in listed.items():
         row = [(d, c) for c, d in enumerate(centres) for _ in range(setting.sizes[c] - (c == own))]
         computed = setting.anchor(own, row, b)
-        demand(value == computed, f"breakpoints: the value for class {own} is {float(computed)}, not {float(value)}")
+        demand(value == computed, f"breakpoints: the value for class {own} is {computed!s:.60}, not {value!s:.60}")
     losses = []
     for b, lattice in vertices.items():
         for distances in itertools.product(lattice, repeat=t * (t - 1) // 2):
+            setting.look()
             D = [[Fraction(0)] * t for _ in range(t)]
             for (i, j), d in zip(itertools.combinations(range(t), 2), distances, strict=True):
                 D[i][j] = D[j][i] = d
@@ -305,8 +315,8 @@ def check_breakpoints(setting: Setting, data: dict[str, Any]) -> Fraction:
 def check(data: dict[str, Any]) -> None:
     """Refuse a certificate that does not prove its claim."""
     claim, verdict = data["claim"], data["verdict"]
-    demand(claim in ("C3", "C4", "C7", "C8"), f"unknown claim: {claim!r}")
-    demand(verdict == "holds" or (claim, verdict) == ("C8", "fails"), f"{claim}: no certificate says {verdict!r}")
+    demand(claim in ("C3", "C4", "C7", "C8"), f"unknown claim: {claim!r:.40}")
+    demand(verdict == "holds" or (claim, verdict) == ("C8", "fails"), f"{claim}: no certificate says {verdict!r:.40}")
     setting = Setting(data)
     collapsed, value = check_embedding(setting, data["collapsed"], "collapsed")
     c = setting.classes
@@ -329,18 +339,16 @@ def check(data: dict[str, Any]) -> None:
         demand(value == rational(data["global_bound"]), "collapsed: the bound over all embeddings is not attained")
 
 
+def content(path: str | Path) -> Any:
+    """What a JSON file holds."""
+    with open(path, "rb") as file:
+        text = file.read(MOST_BYTES + 1)
+    demand(len(text) <= MOST_BYTES, f"a file of more than {MOST_BYTES} bytes")
+    return json.loads(text.decode())
+
+
 def verify(certificate: str | Path | dict[str, Any]) -> list[str]:
-    """Check a certificate.
-
-    Parameters
-    ----------
-    certificate : str, Path or dict
-        A JSON file, or its content.
-
-    Returns
-    -------
-    list of str
-        Why it is refused; empty when it is accepted.
+    """Check a certificate, a JSON file or its content: gives why it is refused; empty when it is accepted.
 
     Examples
     --------
@@ -359,17 +367,14 @@ def verify(certificate: str | Path | dict[str, Any]) -> list[str]:
     >>> verify(certificate)
     []
     >>> verify({**certificate, "global_bound": "1"})
-    ['global_bound: it is 0.0, not 1']
+    ['global_bound: it is 0, not 1']
     """
     try:
-        data = (
-            certificate if isinstance(certificate, dict) else json.loads(Path(certificate).read_text(encoding="utf-8"))
-        )
-        check(data)
+        check(certificate if isinstance(certificate, dict) else content(certificate))
     except Refused as reason:
         return [str(reason)]
-    except (KeyError, TypeError, IndexError, ValueError, AttributeError) as error:
-        return [f"malformed: {type(error).__name__}: {error}"]
+    except (KeyError, TypeError, IndexError, ValueError, AttributeError, RecursionError) as error:
+        return [f"malformed: {type(error).__name__}: {error!s:.200}"]
     except OSError as error:
         return [f"unreadable: {error}"]
     return []
@@ -384,6 +389,7 @@ def main(arguments: list[str]) -> int:
     for path in arguments:
         reasons = verify(path)
         refused |= bool(reasons)
+        path = path.encode(errors="backslashreplace").decode()  # a name may not be in the terminal's encoding
         print(f"{path}: {'refused: ' + '; '.join(reasons) if reasons else 'accepted'}")
     return int(refused)
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import errno
+import io
 import sqlite3
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
+from rich.console import Console
+from rich.table import Table
 
 from sim import cli
 from sim.catalogue import COMMANDS
+from sim.cli import output, progress
 from sim.errors import InvalidInput
 
 
@@ -58,6 +63,21 @@ def test_an_error_of_ours_keeps_its_traceback(replace) -> None:
         (["data", "fetch"], "error: Missing argument 'NAME'"),
         (["train", "--set=data.params={a: 1"], "error: data.params: got '{a: 1'; allowed: a value in YAML"),
         (["train", "--set=data.name=@x"], "error: data.name: got '@x'; allowed: a value in YAML"),
+        (["train", "--set=data.name=\tx"], r"error: data.name: got '\tx'; allowed: a value in YAML"),
+        (["train", "--set=positive=[easy"], "error: positive: got '[easy'; allowed: a value in YAML"),
+        (
+            ["train", "--set=positive=k_easy:²"],
+            "error: positive: got 'k_easy:²'; allowed: k_easy:K with an integer K >= 1",
+        ),
+        (["train", "--set=loss.params.alpha=1" + "0" * 400], "error: loss.params.alpha: got '1000"),
+        (["train", "--set=steps=" + "9" * 5000], "error: steps: got '9999"),
+        (["train", "--set=seed=3"], "error: seed: got 3; allowed: the option --seed"),
+        (["train", "--seed=" + "9" * 5000], "error: Invalid value for '--seed': "),
+        (["train", f"--seed={2**63 - 1}"], "error: seed: got 9223372036854775807; allowed: an integer, 0 to"),
+        (["train", "--seeds=100000000"], "error: seeds: got 100000000; allowed: an integer, 1 to 10000"),
+        (["train", "--out=a\nb\x1b[1m\0"], "error: Invalid value for '--out': Value error, embedded null byte"),
+        (["train", "--\n[/x]"], r"error: No such option: --\x0a[/x]"),
+        (["train", "x" * 10_000], "error: Got unexpected extra argument"),
     ],
 )
 def test_bad_usage_is_one_line(arguments: list[str], line: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,3 +120,42 @@ def test_main_takes_the_arguments_and_ends_with_the_code(monkeypatch: pytest.Mon
     with pytest.raises(SystemExit) as end:
         cli.main()
     assert end.value.code == 2
+
+
+@pytest.mark.parametrize("folder", ["x/[/old]", "x/res[final]", "[red]x", "x/:smile:", "{0}%s"])
+def test_paths_and_users_texts_are_no_markup(folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = tmp_path / folder
+    place.mkdir(parents=True)
+    (place / "spec[bold].yaml").write_text(
+        "base: {steps: 2, checkpoints: 1, batch.per_class: 3, data.params: {samples_per_mode: 4}}\n"
+    )
+    assert cli.run(["sweep", str(place / "spec[bold].yaml"), "--executor=local", f"--out={place}"]) == 0
+    out, _ = capsys.readouterr()
+    assert f"1 runs, 0 of them in {place}/store\n" in out and "spec[bold]: mean over seeds" in out
+
+
+@pytest.mark.parametrize("text", ["[/old]", "a[final]", "[red]x[/red]", ":smile:"])
+@pytest.mark.parametrize("terminal", [False, True])
+def test_every_part_of_a_table_and_the_bar_show_texts_as_they_are(
+    text: str, terminal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = io.StringIO()
+    console = Console(file=written, force_terminal=terminal, color_system=None, width=200, **output.AS_IT_IS)
+    monkeypatch.setattr(output, "console", console)
+    monkeypatch.setattr(progress, "console", console)
+    monkeypatch.setattr(output, "Console", lambda **look: Console(file=written, color_system=None, **look))
+    table = Table(f"column {text}", title=f"title {text}", caption=f"caption {text}")
+    table.add_row(f"cell {text}")
+    output.show(table)
+    output.say(f"said {text}", style="yellow")
+    output.show_rows(f"rows {text}", pd.DataFrame({f"name {text}": [f"value {text}", "b"]}))
+    with progress.progress(f"label {text}") as (on_start, on_steps):
+        on_start(2)
+        on_steps(1)
+    shown = ["title", "column", "cell", "caption", "said", "rows", "name", "value", *(["label"] if terminal else [])]
+    assert [part for part in shown if f"{part} {text}" not in written.getvalue()] == []
+
+
+def test_a_warning_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.show_warning("a\nb [/x]")
+    assert capsys.readouterr().err == "warning: a b [/x]\n"

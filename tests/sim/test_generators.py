@@ -145,10 +145,10 @@ def test_imbalance() -> None:
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"classes": 1}, "classes: got 1; allowed: an integer >= 2"),
+        ({"classes": 1}, "classes: got 1; allowed: an integer, 2 to 5000"),
         ({"modes_per_class": 0}, "modes_per_class: got 0"),
         ({"samples_per_mode": 1}, "samples_per_mode: got 1"),
-        ({"dim": 1}, r"dim \(rings\): got 1; allowed: an integer >= 2"),
+        ({"dim": 1}, r"dim \(rings\): got 1; allowed: an integer, 2 to 10000"),
         ({"separation": 0.0}, "separation: got 0.0"),
         ({"separation": float("nan")}, "separation: got nan"),
         ({"overlap": 1.0}, "overlap: got 1.0; allowed: 0 <= overlap < 1"),
@@ -192,3 +192,29 @@ L = np.array([0, 0, 1, 1])
 def test_bad_samples_are_named(sample: tuple[np.ndarray, np.ndarray, np.ndarray], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         Sample(*sample)
+
+
+@pytest.mark.parametrize(
+    "field", ["classes", "modes_per_class", "samples_per_mode", "dim", "separation", "class_imbalance", "seed"]
+)
+@pytest.mark.parametrize("value", [10**400, float("nan"), float("inf"), True, "3"])
+def test_what_is_no_number_of_a_generator(field: str, value: object) -> None:
+    with pytest.raises(InvalidInput, match=f"^{field}"):
+        generate("gaussian_mixture", **{field: value})
+
+
+@pytest.mark.parametrize("field", ["classes", "modes_per_class", "samples_per_mode", "dim"])
+def test_sizes_that_would_not_end_are_refused_by_name(field: str) -> None:
+    with pytest.raises(InvalidInput, match=rf"^{field}.*: got 1000000000; allowed: an integer, \d+ to \d+$"):
+        generate("gaussian_mixture", **{field: 10**9})
+
+
+def test_sizes_together_beyond_the_memory_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sim.errors.memory", lambda: 1000)
+    with pytest.raises(InvalidInput, match="samples_per_mode: got 2; allowed: less: 0.0 GiB would be needed"):
+        generate("rings", samples_per_mode=2)
+
+
+def test_short_integers_of_numpy_are_no_smaller_than_others() -> None:
+    sizes = {"classes": np.uint8(2), "modes_per_class": np.uint8(4), "samples_per_mode": np.uint8(200)}
+    assert generate("rings", **sizes).n == 1600

@@ -51,7 +51,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
-from sim.errors import InvalidInput
+from sim.errors import InvalidInput, integer
 from sim.files import write_text
 from sim.theory.certificates.bounds import (
     Breakpoint,
@@ -94,6 +94,13 @@ __all__ = [
 ]
 
 Arrangement = Literal["line", "pairs"]
+
+
+MOST_SAMPLES = 100
+"""Of a certificate: the verifier's limit."""
+
+MOST_CHARACTERS = 100
+"""Of a rational given as text."""
 
 
 class NotFound(RuntimeError):
@@ -169,7 +176,9 @@ def _plain(x: Any) -> Any:
 
 def _rational(field: str, value: Rational, allowed: str, ok: Callable[[Fraction], bool]) -> Fraction:
     """``value`` as a fraction, if ``ok`` accepts it. A float is refused: 0.9 is not 9/10."""
-    if isinstance(value, (Fraction, int, str)) and not isinstance(value, bool):
+    # An exponent is refused, too: "1e999999999" would be a number of a billion digits.
+    written = not isinstance(value, str) or (len(value) <= MOST_CHARACTERS and "e" not in value.lower())
+    if isinstance(value, (Fraction, int, str)) and not isinstance(value, bool) and written:
         try:
             number = Fraction(value)
         except (ValueError, ZeroDivisionError):
@@ -182,10 +191,8 @@ def _rational(field: str, value: Rational, allowed: str, ok: Callable[[Fraction]
 
 def _setting(p: Rational, per_class: int, alpha: Rational, t: int) -> tuple[tuple[int, ...], Matrix, Fraction]:
     """Classes, transition matrix of symmetric noise and margin, checked."""
-    if not isinstance(t, int) or t < 2:
-        raise InvalidInput("t", t, "an integer >= 2")
-    if not isinstance(per_class, int) or per_class < 2:
-        raise InvalidInput("per_class", per_class, "an integer >= 2")
+    integer("t", t, 2, MOST_SAMPLES // 2)
+    integer("per_class", per_class, 2, MOST_SAMPLES // t)
     keep = _rational("p", p, 'a rational in [0, 1], such as "9/10"', lambda x: 0 <= x <= 1)
     margin = _rational("alpha", alpha, 'a rational > 0, such as "1/2"', lambda x: x > 0)
     flip = (1 - keep) / (t - 1)

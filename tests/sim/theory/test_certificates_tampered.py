@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from sim.errors import InvalidInput
 from sim.theory import verifier
 from sim.theory.certificates import (
     Certificate,
@@ -146,3 +147,91 @@ def test_saved_file_is_the_certificate(tmp_path: Path, c7: Certificate) -> None:
 def test_verifier_shares_no_code_with_the_engine() -> None:
     text = Path(verifier.__file__).read_text()
     assert "import sim" not in text and "from sim" not in text
+
+
+def asked(t: int, claim: str = "C7", size: int = 1) -> dict[str, Any]:
+    """Clean labels, everything on one point, and nothing listed."""
+    n = t * size
+    unit = [["1" if i == j else "0" for j in range(t)] for i in range(t)]
+    collapsed = {
+        "distances": [["0"] * n] * n,
+        "dimension": 0,
+        "value": "0",
+        "beta": None if claim in ("C3", "C7") else "1",
+    }
+    return {
+        "claim": claim, "verdict": "holds", "classes": [c for c in range(t) for _ in range(size)], "transition": unit, "alpha": "1",
+        "collapsed": collapsed, "better": None, "breakpoints": [], "collapsed_bound": "0", "one_class_bound": "0", "global_bound": "0",
+    }  # fmt: skip
+
+
+def right_value(data: dict[str, Any]) -> dict[str, Any]:
+    setting = verifier.Setting(data)
+    beta = data["collapsed"]["beta"]
+    value = setting.value([[F(0)] * setting.n] * setting.n, None if beta is None else F(beta))
+    return {**data, "collapsed": {**data["collapsed"], "value": str(value)}}
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (right_value(asked(8)), "breakpoints: 8 classes have more than 200000 cases to go through"),
+        (right_value(asked(8, "C8", 10)), "more than 200000 near sets to go through"),
+        (asked(0), "fewer than 2 classes"),
+        (asked(1), "fewer than 2 classes"),
+        (asked(101, "C3"), "more than 100 classes"),
+        (asked(2, "C3", 60), "more than 100 samples"),
+        ({**asked(2), "alpha": "1" + "0" * 600}, "not a rational of at most 500 characters: '1000"),
+        ({**asked(2), "alpha": "1/" + "1" + "0" * 5000}, "not a rational of at most 500 characters: '1/10"),
+        ({**asked(2), "alpha": "٣"}, "not a rational of at most 500 characters: '٣'"),
+        ({**asked(2), "claim": ["C7"]}, "unknown claim: ['C7']"),
+        ({**asked(2), "collapsed": {**asked(2)["collapsed"], "dimension": False}}, "collapsed: the dimension is not an integer"),
+        ({**asked(2), "transition": 3}, "malformed: TypeError"),
+    ],
+    ids=lambda x: None if isinstance(x, str) else "",
+)  # fmt: skip
+def test_what_is_too_large_is_refused_by_name(data: dict[str, Any], reason: str) -> None:
+    [said] = verifier.verify(data)
+    assert said.startswith(reason) and len(said) < 300
+
+
+def test_a_huge_beta_is_a_number_like_any_other() -> None:
+    """Its value is beyond floats: (b - 0 + a) for both ordered pairs of other classes."""
+    data = asked(2, "C4")
+    data["collapsed"]["beta"] = "1" + "0" * 450
+    [said] = verifier.verify(data)
+    assert said.startswith("collapsed: the value is 2" + "0" * 30) and said.endswith(", not 0")
+
+
+def test_a_check_ends(monkeypatch: pytest.MonkeyPatch, c7: Certificate) -> None:
+    monkeypatch.setattr(verifier, "MOST_SECONDS", 0.0)
+    assert verifier.verify(c7.to_dict()) == ["collapsed: not checked within 0 s"]
+
+
+@pytest.mark.parametrize(
+    "content", [b"[" * 100_000, b'{"a":' * 100_000, b"\xff", b"", b"[1]", b"9" * 5000, b" " * 10_000_001]
+)
+def test_files_that_are_no_certificates(tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    place = tmp_path / "c.json"
+    place.write_bytes(content)
+    assert verifier.main([str(place)]) == 1
+    said = capsys.readouterr().out
+    assert said.startswith(f"{place}: refused: ") and said.count("\n") == 1 and len(said) < 400
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        (("1e999999999", 3, "1/2"), "p"),
+        (("9/10", 3, "1e999999999"), "alpha"),
+        (("0." + "9" * 5000, 3, "1/2"), "p"),
+        (("9/10", 10**9, "1/2"), "per_class"),
+        (("9/10", 3, "1/2", 10**9), "t"),
+        (("9/10", True, "1/2"), "per_class"),
+    ],
+)
+def test_certificates_that_would_not_end_are_refused(arguments: tuple[Any, ...], field: str) -> None:
+    for certify in (certify_c3, certify_c4, certify_c7, certify_c8):
+        with pytest.raises(InvalidInput) as error:
+            certify(*arguments)
+        assert error.value.field == field

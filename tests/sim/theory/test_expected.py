@@ -233,6 +233,6 @@ def test_bad_input_is_named(change: dict[str, object], message: str) -> None:
 
 
 def test_too_many_samples_are_refused_before_anything_is_allocated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(expected, "_memory", lambda: 1000)
-    with pytest.raises(InvalidInput, match="n: got 4; allowed: fewer samples: about"):
+    monkeypatch.setattr("sim.errors.memory", lambda: 1000)
+    with pytest.raises(InvalidInput, match="n: got 4; allowed: less: 0.0 GiB would be needed"):
         expected_loss(D, C, T, alpha=0.5)
