@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import signal
 import sqlite3
 import sys
 import warnings
@@ -29,8 +30,19 @@ HELP = "Class collapse in metric learning under label noise, and easy positive s
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it; Typer gives it, too."""
 
+TERMINATED = 143
+"""Exit code after SIGTERM, by which batch systems and ``kill`` end a process."""
+
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 """The common base of what the command line parser refuses; it has no public name of its own in Typer."""
+
+
+class Terminated(BaseException):
+    """SIGTERM came; like KeyboardInterrupt, so that nothing but `run` takes it for an error."""
+
+
+def _terminate(*_: object) -> None:
+    raise Terminated
 
 
 def _use(names: list[str] | None) -> list[str]:
@@ -133,6 +145,8 @@ def run(arguments: Sequence[str]) -> int:
         code = application().main(args=list(arguments), prog_name="collapse", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
+    except Terminated:
+        code = TERMINATED
     except Exception as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             error.show()  # type: ignore[attr-defined]
@@ -142,7 +156,7 @@ def run(arguments: Sequence[str]) -> int:
             raise
         print(f"error: {said}", file=sys.stderr)
         return 2
-    if code == INTERRUPTED:
+    if code in (INTERRUPTED, TERMINATED):
         print("interrupted; what is finished is kept, and the same command goes on from there", file=sys.stderr)
     return code if isinstance(code, int) else 0
 
@@ -155,4 +169,5 @@ def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 def main() -> None:
     """The console script ``collapse``."""
     warnings.showwarning = show_warning
+    signal.signal(signal.SIGTERM, _terminate)
     sys.exit(run(sys.argv[1:]))
