@@ -26,11 +26,11 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.trust.results import Results, of_cache, of_claims, of_figures, of_finetune, of_store
+from tests.trust.cases import CASES, SPEC, STUDY, Case
+from tests.trust.results import Results
 
 ROOT = Path(__file__).parents[2]
 TAG = "COLLAPSE_FAULT_TRIAL"
@@ -40,97 +40,33 @@ GRACE = 60.0
 
 TOLD = "interrupted; what is finished is kept, and the same command goes on from there"
 
-SPEC = """\
-base:
-  data.params: {samples_per_mode: 8, modes_per_class: 2}
-  batch.per_class: 4
-  steps: 120
-  checkpoints: 2
-  save_embeddings: true
-grid:
-  net.params: [{width: 8}, {width: 12}, {width: 16}, {width: 20}]
-  positive: [random, easy]
-  noise.level: [0, 0.2]
-seeds: 3
-"""
-
-STUDY = '''
-import matplotlib.pyplot as plt
-from figures import Entry
-from sim.catalogue import FIGURES, STUDIES
-from sim.studies import Study, final
-from sim.sweeps.grid import grid
-
-def configs(profile, seed=0):
-    """Three widths."""
-    base = {"steps": 120, "checkpoints": 1, "data.params": {"samples_per_mode": 8}, "batch.per_class": 4}
-    return grid(base, {"net.params": [{"width": w} for w in (8, 12, 16, 20)], "seed": range(3)})
-
-def draw(source):
-    """A point for each run."""
-    last = final(source.results)
-    figure, axis = plt.subplots(figsize=(3.3, 2.2))
-    axis.plot(last["seed"], last["within_mean"], "o")
-    return figure
-
-STUDIES.register("fault_study")(Study("Widths", "Nothing?", configs, lambda last: [], ("within_mean",), ("net.params",)))
-FIGURES.register("fault_figure")(Entry("Widths", "A point for each run.", "fault_study", draw))
-'''
-
 CLOCK = """
-import datetime, time
-BACK = 10 * 365 * 86400
-_time, _time_ns, _datetime = time.time, time.time_ns, datetime.datetime
-class Earlier(_datetime):
-    @classmethod
-    def now(cls, tz=None):
-        return _datetime.now(tz) - datetime.timedelta(seconds=BACK)
-datetime.datetime, time.time, time.time_ns = Earlier, lambda: _time() - BACK, lambda: _time_ns() - BACK * 10**9
-"""
-"""As ``sitecustomize`` in every process of a run: the system's own clock is everybody's."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """A command, the faults that it is put through, and what is compared."""
-
-    command: str
-    faults: tuple[str, ...]
-    results: Callable[[Path], Results]
-
-
-ALL = ("kill", "interrupt", "terminate")
-CASES = {
-    "sweep-local": Case(
-        "sweep spec.yaml --executor local --out disk/out --csv disk/out/rows.csv",
-        (*ALL, "disk", "writers", "clock"),
-        of_store,
-    ),
-    "sweep-processes": Case(
-        "sweep spec.yaml --workers 2 --out disk/out",
-        (*ALL, "terminate-all", "kill-worker", "disk", "writers", "clock"),
-        of_store,
-    ),
-    "sweep-dask": Case(
-        "sweep spec.yaml --workers 2 --executor dask --out disk/out", (*ALL, "kill-worker", "writers"), of_store
-    ),
-    "bench": Case(
-        "bench --noise 0,0.2 --seeds 2 --set 'data.params={limit: 100, test_limit: 50}' --set batch.per_class=4"
-        " --set steps=60 --set checkpoints=1 --out disk/out --json disk/out/b.json --markdown disk/out/b.md",
-        (*ALL, "disk", "writers"),
-        of_store,
-    ),
-    "verify": Case("verify --claims C2,C6 --out disk/out", (*ALL, "disk", "writers"), of_claims),
-    "finetune": Case(
-        "finetune --set data.name=digits --set 'data.params={limit: 40, test_limit: 20}' --set backbone=small_conv"
-        " --set size=16 --set batch.classes=2 --set batch.per_class=4 --set steps=20 --set checkpoints=4"
-        " --save-every 2 --workers 1 --out disk/out",
-        (*ALL, "kill-worker", "disk", "writers", "clock"),
-        of_finetune,
-    ),
-    "features": Case("data features digits --backbone small_conv", (*ALL, "disk", "writers", "clock"), of_cache),
-    "figures": Case("figures fault_figure --out disk/out", (*ALL, "disk", "writers"), of_figures),
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <time.h>
+#include <sys/time.h>
+#define BACK (10L * 365 * 86400)
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    int (*real)(clockid_t, struct timespec *) = dlsym(RTLD_NEXT, "clock_gettime");
+    int failed = real(clock, now);
+    if (!failed && clock == CLOCK_REALTIME) now->tv_sec -= BACK;
+    return failed;
 }
+time_t time(time_t *now) {
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return now ? (*now = t.tv_sec) : t.tv_sec;
+}
+int gettimeofday(struct timeval *restrict now, void *restrict zone) {
+    int (*real)(struct timeval *, void *) = dlsym(RTLD_NEXT, "gettimeofday");
+    int failed = real(now, zone);
+    now->tv_sec -= BACK;
+    return failed;
+}
+"""
+"""Loaded before the C library in every process of a run: the system's own clock is everybody's."""
+
+
 SCENARIOS = [f"{case}/{fault}" for case, c in CASES.items() for fault in c.faults]
 
 
@@ -146,24 +82,23 @@ class Trial:
     started: int = 0
 
     def __post_init__(self) -> None:
-        for part in ("disk", "tmp", "clock"):
+        for part in ("disk", "tmp"):
             (self.folder / part).mkdir(parents=True)
         (self.folder / "spec.yaml").write_text(SPEC)
         (self.folder / "plugin.py").write_text(STUDY)
-        (self.folder / "clock" / "sitecustomize.py").write_text(CLOCK)
 
     def start(self, *, earlier: bool = False) -> subprocess.Popen[bytes]:
         """The command, in a session of its own, its errors in a file."""
         self.started += 1
-        path = [str(self.folder / "clock")] * earlier + [str(ROOT)]
         environment = {
             **os.environ,
             TAG: self.tag,
-            "PYTHONPATH": os.pathsep.join(path),
+            "PYTHONPATH": str(ROOT),
             "COLLAPSE_PLUGINS": str(self.folder / "plugin.py"),
             "COLLAPSE_CACHE": str(self.folder / "disk" / "cache"),
             "TMPDIR": str(self.folder / "tmp"),
             "OMP_NUM_THREADS": "1",
+            **({"LD_PRELOAD": str(earlier_clock(self.folder))} if earlier else {}),
         }
         with (self.folder / f"errors{self.started}").open("wb") as errors:
             return subprocess.Popen(
@@ -178,17 +113,16 @@ class Trial:
             )
 
     def end(self, process: subprocess.Popen[bytes], *allowed: int) -> None:
-        """Wait for a command, and count what it shouldn't have done, unless it was killed (as ``allowed`` says)."""
-        number = self.started
+        """Wait for the command that was started last, and `judge` it."""
         try:
             code = process.wait(timeout=280)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             code = process.wait()
-        self.judge(code, number, allowed)
+        self.judge(code, self.started, allowed)
 
     def judge(self, code: int, number: int, allowed: tuple[int, ...]) -> None:
-        """Count a wrong exit code, a traceback, or anything but the one line that belongs to the code."""
+        """Count another exit code than 0 or those allowed, a traceback, and more than one line; who was killed may say all."""
         if code not in (0, *allowed):
             self.note("exits", f"exit code {code}")
         if code == -signal.SIGKILL:
@@ -244,6 +178,13 @@ class Trial:
                 self.note(what, f"{len(which)} of {len(expected)}, {shown}", len(which))
 
 
+def earlier_clock(folder: Path) -> Path:
+    """A library that sets the clock back."""
+    place = folder / "clock.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-x", "c", "-", "-o", place, "-ldl"], input=CLOCK.encode(), check=True)
+    return place
+
+
 def listening(process: subprocess.Popen[bytes]) -> bool:
     """Wait until a command has taken over SIGTERM: before that Python itself answers signals. False if it ended."""
     while process.poll() is None:
@@ -288,10 +229,8 @@ def disturb(trial: Trial, fault: str, seconds: float, size: int, rng: random.Ran
     if fault == "kill-worker":
         time.sleep(delay)
         while process.poll() is None:
-            others = [
-                pid for pid, line in trial.processes().items() if pid != process.pid and "resource_tracker" not in line
-            ]
-            if others:
+            running = trial.processes().items()
+            if others := [pid for pid, line in running if pid != process.pid and "resource_tracker" not in line]:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(rng.choice(others), signal.SIGKILL)
                 trial.end(process, 2)
@@ -361,11 +300,12 @@ def row(name: str, counts: Counter[str]) -> str:
     return f"| {name:29} | " + " | ".join(f"{counts[c]:>{len(c)}}" for c in COLUMNS) + " |"
 
 
-def namespaces() -> Iterator[list[str]]:
-    """Ways to a mount namespace of one's own, where a small disk can be mounted, and goes with the process."""
+def own_mounts() -> list[str] | None:
+    """The start of a command that may mount a small disk, which goes with the process; None if that can't be had."""
     for command in (["unshare", "-m"], ["unshare", "-rm"]):
         if shutil.which("unshare") and not subprocess.run([*command, "true"], stderr=subprocess.DEVNULL).returncode:
-            yield command
+            return command
+    return None
 
 
 def main() -> int:
@@ -376,12 +316,13 @@ def main() -> int:
     parser.add_argument("--only", default="", help="scenarios whose name holds this text: " + ", ".join(SCENARIOS))
     options = parser.parse_args()
     inside = "COLLAPSE_FAULT_DISK" in os.environ
-    if not inside and (command := next(namespaces(), None)):
+    if not inside and (command := own_mounts()):
         environment = {**os.environ, "COLLAPSE_FAULT_DISK": "1"}
         os.execvpe(command[0], [*command, sys.executable, "-m", "tests.trust.faults", *sys.argv[1:]], environment)
-    scenarios = [s for s in SCENARIOS if options.only in s and (inside or not s.endswith("/disk"))]
-    if not inside:
-        print("no small disk can be mounted here: the scenarios with a full disk are left out")
+    lacking = {"disk": not inside, "clock": not shutil.which("cc")}
+    scenarios = [s for s in SCENARIOS if options.only in s and not lacking.get(s.split("/")[1])]
+    for fault in filter(lacking.get, lacking):
+        print(f"scenarios left out: {fault} (needs unshare and mount for a disk, a C compiler for a clock)")
     started, folder = time.monotonic(), Path(tempfile.mkdtemp(prefix="faults-"))
     counts = run(scenarios, options.trials, options.seed, folder)
     total = sum(counts.values(), Counter())

@@ -118,6 +118,7 @@ def _locked(folder: Path) -> Iterator[None]:
 def dask(groups: Sequence[Group], resources: Resources, on_steps: OnSteps) -> Iterator[Done]:
     """A dask cluster: the scheduler given, or one on this machine; dask moves a lost worker's groups to the others."""
     try:
+        from dask import config
         from distributed import Client, LocalCluster, TimeoutError, wait
         from distributed.scheduler import KilledWorker
     except ImportError:
@@ -132,13 +133,13 @@ def dask(groups: Sequence[Group], resources: Resources, on_steps: OnSteps) -> It
             stack.enter_context(watched())
             folder = stack.enter_context(scratch_folder())
             try:
-                with deaf_to_ctrl_c():
+                # The scheduler, too, would leave a folder.
+                with deaf_to_ctrl_c(), config.set({"temporary-directory": str(folder)}):
                     cluster = LocalCluster(  # type: ignore[no-untyped-call]
                         n_workers=min(resources.processes, len(groups)),
                         threads_per_worker=1,
                         dashboard_address=":0",
                         silence_logs="CRITICAL",
-                        local_directory=str(folder),
                     )
             except RuntimeError as error:
                 raise _dying(resources, f"one died while it started: {error}") from None
