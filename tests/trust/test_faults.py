@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.trust import faults
+from tests.trust.cases import Case
 
 
 def trials(*arguments: str) -> None:
@@ -20,7 +21,7 @@ def trials(*arguments: str) -> None:
 
 
 def test_what_is_wrong_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    case = faults.Case("", (), lambda disk: [("same", "1"), ("other", "2"), ("twice", "3"), ("twice", "3")])
+    case = Case("", (), lambda disk: [("same", "1"), ("other", "2"), ("twice", "3"), ("twice", "3")])
     trial = faults.Trial(case, tmp_path / "trial", f"{tmp_path}")
     trial.compare([("same", "1"), ("other", "2.0"), ("twice", "3"), ("gone", "4")])
     (tmp_path / "trial" / "errors1").write_text("Traceback (most recent call last):")
