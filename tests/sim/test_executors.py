@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import sqlite3
@@ -11,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -219,6 +221,23 @@ def test_workers_that_keep_dying_end_the_sweep(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr("sim.sweeps.executors.processes.Worker.train", _die)
     with pytest.raises(InvalidInput, match="workers died 3 times in a row"):
         execute(tiny(1), Store(tmp_path), executor="processes", resources=Resources(workers=1))
+
+
+def test_a_worker_killed_as_it_starts_costs_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pool then fails in its own way: it writes to a process that has gone."""
+    submit, failed = ProcessPoolExecutor.submit, []
+
+    def fail_once(pool: ProcessPoolExecutor, *arguments: object) -> object:
+        if not failed:
+            failed.append(pool)
+            raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+        return submit(pool, *arguments)
+
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", fail_once)
+    configs = tiny(1)
+    execute(configs, Store(tmp_path), executor="processes", resources=Resources(workers=1))
+    assert failed
+    assert_whole(tmp_path, configs)
 
 
 def test_a_dask_cluster_without_workers_ends_the_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

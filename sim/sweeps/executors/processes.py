@@ -67,9 +67,12 @@ def processes(groups: Sequence[Group], resources: Resources, on_steps: OnSteps) 
         )
         futures: dict[Future[Done], int] = {}
         try:
-            with watched(), deaf_to_ctrl_c():
-                for k in waiting:
-                    futures[pool.submit(Worker.train, groups[k], resources.device)] = k
+            try:
+                with watched(), deaf_to_ctrl_c():
+                    for k in waiting:
+                        futures[pool.submit(Worker.train, groups[k], resources.device)] = k
+            except BrokenPipeError:
+                raise BrokenProcessPool("a worker died before it was told what to do") from None
             pending = set(futures)
             while pending:
                 done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
