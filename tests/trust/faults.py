@@ -18,6 +18,7 @@ import contextlib
 import itertools
 import os
 import random
+import re
 import shlex
 import shutil
 import signal
@@ -37,6 +38,9 @@ TAG = "COLLAPSE_FAULT_TRIAL"
 PAGE = 4096
 GRACE = 60.0
 """Seconds that processes have to end after the one they belong to."""
+
+PROGRESS = re.compile(r"^.*: [\d,]+ of [\d,]+ [a-z-]+ after [\d,]+ s$", re.MULTILINE)
+"""What long work says once a minute."""
 
 TOLD = "interrupted; what is finished is kept, and the same command goes on from there"
 
@@ -127,7 +131,7 @@ class Trial:
             self.note("exits", f"exit code {code}")
         if code == -signal.SIGKILL:
             return
-        errors = (self.folder / f"errors{number}").read_text().strip()
+        errors = PROGRESS.sub("", (self.folder / f"errors{number}").read_text()).strip()
         if "Traceback" in errors or "Exception ignored" in errors:
             self.note("tracebacks", errors)
         elif errors and not (errors == TOLD or ("\n" not in errors and errors.startswith("error: "))):
