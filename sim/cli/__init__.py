@@ -117,6 +117,8 @@ def failure(error: BaseException) -> str | None:
     'noise: got 2; allowed: 0 <= noise < 1'
     >>> failure(OSError(28, "No space left on device", "results/rows.csv"))
     'results/rows.csv: No space left on device'
+    >>> failure(RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly"))
+    'workers: a process that reads images died; the same command goes on from the last checkpoint (DataLoader worker (pid(s) 7) exited unexpectedly)'
     >>> failure(ZeroDivisionError()) is None
     True
     """
@@ -136,6 +138,8 @@ def failure(error: BaseException) -> str | None:
     # PyTorch's own class would have to be imported; its message is stable.
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "out of memory" in text):
         return f"out of memory: fewer runs, samples or a smaller batch need less ({text or type(error).__name__})"
+    if isinstance(error, RuntimeError) and text.startswith("DataLoader worker"):
+        return f"workers: a process that reads images died; the same command goes on from the last checkpoint ({text})"
     return None
 
 
