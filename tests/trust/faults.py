@@ -249,7 +249,8 @@ def disturb(trial: Trial, fault: str, seconds: float, size: int, rng: random.Ran
     if hit:
         # A terminal sends Ctrl-C to every process; kill sends to one, a batch system to all.
         (os.kill if fault == "terminate" else os.killpg)(process.pid, number)
-    trial.end(process, code)
+    # Python gives signals back while it ends, after all work; a shell sees the same code.
+    trial.end(process, code, -number)
     return hit
 
 
