@@ -130,6 +130,9 @@ def choose(batch: Batch, sampling: Sampling) -> tuple[Chosen, Chosen]:
     positives = pos.choose(batch, None)
     to_positive = batch.distances if positives.index is None else batch.distances.gather(2, positives.index)
     negatives = neg.choose(batch, to_positive)
+    if negatives.index is not None and negatives.index.shape[2] > 1:
+        # One for each positive: a slot that holds none has none.
+        negatives = Chosen(negatives.index, negatives.mask & positives.mask.unsqueeze(-1))
     if neg.reads_other_side:
         positives = Chosen(positives.index, positives.mask & negatives.mask.any(-1))
     return positives, negatives

@@ -113,6 +113,19 @@ def test_the_queue_holds_the_latest_batches_of_the_slow_net() -> None:
     assert int((trainer.memory.labels == 0).sum()) == 24
 
 
+@pytest.mark.parametrize("name", ["ntxent", "npair"])
+def test_an_anchor_whose_memory_holds_its_own_class_only_is_no_term(name: str) -> None:
+    x, labels = batch()
+    loss = make(name, reduction="mean")
+    memory = Memory(x[:, :3], torch.zeros(2, 3, dtype=torch.int64))
+    value = loss(x, labels, positive="easy", negative="memory", memory=memory)
+    own = loss(x, labels, positive="easy", negative="memory", memory=Memory(x[:, :3], labels[:, :3]))
+    assert (value > 0).all() and (own > 0).all()
+    # Two of three anchors are of another class; as a sum over terms it is that share of a mean over all anchors.
+    total = make(name, reduction="sum")(x, labels, positive="easy", negative="memory", memory=memory)
+    torch.testing.assert_close(value, total / 8)
+
+
 def test_the_slow_net_follows_and_the_queue_holds_the_labels_that_were_trained_on() -> None:
     config = parse(
         RunConfig,

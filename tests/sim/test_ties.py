@@ -118,17 +118,17 @@ def test_losses_count_the_triplets_of_the_definition(positive: str, negative: st
     margin = make("margin", alpha=0.25, beta=0.5, reduction=reduction)
     of_pairs = select(x, labels, positive=positive, negative=negative, alpha=torch.full((4,), 0.25)).triplet_counts()
     for r in range(len(x)):
-        d = (x[r] - x[r].mT).abs()
+        d = (x[r] - x[r].mT).abs().tolist()
         found = triplets(x[r], labels[r], positive, negative)
-        terms = [max(float(d[a, p] - d[a, k]) + ALPHA, 0.0) for a, p, k in found]
+        terms = [max(d[a][p] - d[a][k] + ALPHA, 0.0) for a, p, k in found]
         divisor = {"mean": len(terms), "avg_nonzero": sum(t > 0 for t in terms)}[reduction]
         assert float(ours[r]) == pytest.approx(sum(terms) / max(divisor, 1), abs=1e-12)
         assert int(counts[r]) == len(found)
         assert int(of_pairs[0][r].sum()) == int(of_pairs[1][r].sum())
         if negative == "semihard_all":
             continue
-        terms = [max(float(d[a, p]) - 0.25, 0.0) for a, p, _ in found]
-        terms += [max(0.75 - float(d[a, k]), 0.0) for a, _, k in found]
+        terms = [max(d[a][p] - 0.25, 0.0) for a, p, _ in found]
+        terms += [max(0.75 - d[a][k], 0.0) for a, _, k in found]
         divisor = {"mean": len(terms), "avg_nonzero": sum(t > 0 for t in terms)}[reduction]
         value = margin(x, labels, positive=positive, negative=negative)[r]
         assert float(value) == pytest.approx(sum(terms) / max(divisor, 1), abs=1e-12)
@@ -172,7 +172,7 @@ def test_a_draw_that_rounds_up_to_the_total_takes_the_last_column_with_weight() 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("u", [0.0, JUST_BELOW_ONE])
 def test_the_ends_of_the_unit_interval_draw_negatives_of_other_classes(u: float, dtype: torch.dtype) -> None:
-    """The last samples of a batch are of the anchor's own class: what runs over the end would be one of them."""
+    """First and last samples of a batch are of an anchor's own class: what runs over an end would be one of them."""
 
     class Constant:
         def uniform(self, purpose: str, like: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -180,12 +180,52 @@ def test_the_ends_of_the_unit_interval_draw_negatives_of_other_classes(u: float,
 
     generator = torch.Generator().manual_seed(0)
     x = torch.nn.functional.normalize(torch.randn(400, 12, 5, generator=generator, dtype=dtype), dim=-1)
-    labels = torch.tensor([1, 0, 2, 2, 1, 2, 1, 2, 1, 0, 0, 0]).expand(400, -1)
+    labels = torch.tensor([1, 0, 2, 2, 1, 2, 1, 2, 1, 0, 0, 1]).expand(400, -1)
+    others = distances.pairwise(x).masked_fill(labels.unsqueeze(2) == labels.unsqueeze(1), torch.inf)
     for negative in ("distance_weighted", "random"):
         tuples = select(x, labels, positive="easy", negative=negative, generator=Constant())
-        drawn = tuples.negative.flatten(2)[:, [1, 9, 10, 11]]  # (400, 4, 1), anchors of class 0
-        others = distances.pairwise(x)[:, [1, 9, 10, 11]][..., [0, 2, 3, 4, 5, 6, 7, 8]]  # (400, 4, 8)
-        assert ((drawn - others).abs().amin(-1) < 1e-6).all(), negative
+        assert ((tuples.negative.flatten(2) - others).abs().amin(-1) < 1e-6).all(), negative
+
+
+@pytest.mark.parametrize(("positive", "negative"), [("random", "random"), ("random", "all"), ("all", "random")])
+def test_random_choices_are_other_samples_of_the_right_class(positive: str, negative: str) -> None:
+    labels = torch.tensor([0, 1, 0, 1, 0, 1])
+    x = torch.tensor([1.0, 2, 4, 8, 16, 32]).view(1, 6, 1).expand(200, -1, -1)  # all distances differ
+    tuples = select(
+        x, labels.expand(200, -1), positive=positive, negative=negative, generator=torch.Generator().manual_seed(0)
+    )
+    d, same = distances.pairwise(x[0]), labels[:, None] == labels
+    for a in range(6):
+        alike = {float(d[a, j]) for j in range(6) if same[a, j] and j != a}
+        assert set(tuples.positive[:, a][tuples.pos_mask[:, a]].tolist()) == alike
+        assert set(tuples.negative[:, a][tuples.neg_mask[:, a]].tolist()) == set(d[a][~same[a]].tolist())
+
+
+@pytest.mark.parametrize(("positive", "negative"), [("semihard", "hard"), ("easy", "semihard"), ("all", "semihard")])
+def test_half_a_tuple_is_no_choice(positive: str, negative: str) -> None:
+    """Where the side that chooses last finds nothing, a loss on pairs has no pair of the other side either."""
+    x, labels = torch.tensor([[[0.0], [5.0], [1.0], [6.0]]]), torch.tensor([[0, 0, 1, 1]])
+    tuples = select(x, labels, positive=positive, negative=negative)
+    # Mates are 5 apart, the nearest of the other class 1: no positive is nearer; a negative is farther for the ends only.
+    whole = [False] * 4 if positive == "semihard" else [True, False, False, True]
+    assert tuples.pos_mask.any(-1).flatten().tolist() == tuples.neg_mask.flatten(2).any(-1).flatten().tolist() == whole
+
+
+@pytest.mark.parametrize("positive", ["all", "k_easy:2", "k_easy:30"])
+@pytest.mark.parametrize("negative", ["semihard", "random"])
+def test_losses_on_pairs_take_one_negative_for_each_positive(positive: str, negative: str) -> None:
+    """Not one for each slot of the batch: the anchor itself and samples of other classes are no positives."""
+    labels = torch.tensor([[0, 0, 0, 1, 1, 2]])
+    x = torch.tensor([0.0, 1, 3, 3.5, 2, 7]).view(1, 6, 1)
+    tuples = select(x, labels, positive=positive, negative=negative, generator=torch.Generator().manual_seed(0))
+    mates = [2, 2, 2, 1, 1, 0]
+    assert tuples.pos_mask.sum(2).flatten().tolist() == tuples.neg_mask.sum((2, 3)).flatten().tolist() == mates
+    if negative == "semihard":
+        pairs = triplets(x[0], labels[0], "all", "semihard")
+        d = (x[0] - x[0].mT).abs().tolist()
+        assert sorted(tuples.negative[tuples.neg_mask].tolist()) == sorted(d[a][k] for a, _, k in pairs)
+        value = make("contrastive", alpha=4.0, reduction="sum")(x, labels, positive=positive, negative=negative)
+        assert float(value) == pytest.approx(sum(d[a][p] + max(4 - d[a][k], 0) for a, p, k in pairs))
 
 
 def test_one_near_pair_leaves_the_other_anchors_their_weights() -> None:

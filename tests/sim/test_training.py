@@ -228,6 +228,34 @@ def test_the_first_step_is_at_the_start_of_the_schedule_and_the_last_before_its_
     assert factors == pytest.approx([(1 + np.cos(np.pi * p)) / 2 for p in progress])
 
 
+def test_a_rows_loss_is_the_mean_since_the_row_before() -> None:
+    """Not since the start, and not the last step's."""
+    (config,) = grid({**TINY, "steps": 6, "checkpoints": 3}, {"seed": [0]})
+    problem = build("gaussian_mixture", 0, **TINY["data.params"])
+    trainer, means = Trainer([config], [problem]), []
+    for _ in range(3):
+        trainer.meter.restart()
+        trainer.step()
+        first = trainer.meter.mean(0)
+        trainer.meter.restart()
+        trainer.step()
+        means.append((first + trainer.meter.mean(0)) / 2)
+    (result,) = train([config], [problem])
+    assert [row["step"] for row in result.rows] == [0, 2, 4, 6]
+    assert [row["loss"] for row in result.rows[1:]] == pytest.approx(means)
+
+
+@pytest.mark.parametrize("name", list(OPTIMIZERS))
+def test_a_frozen_run_keeps_no_moment(name: str) -> None:
+    """A moment that isn't finite times a rate of 0 would still be NaN."""
+    weights = torch.ones(2, 3, dtype=torch.float64)
+    optimizer = OPTIMIZERS[name]([weights], [torch.full((2,), 0.1)], torch.zeros(2))
+    optimizer.step([torch.tensor([[torch.inf] * 3, [1.0] * 3]).double()], 1.0)
+    optimizer.freeze(0)
+    optimizer.step([torch.tensor([[0.0] * 3, [1.0] * 3]).double()], 1.0)
+    assert weights[0].tolist() == [0.0] * 3 and (weights[1] < 1).all()
+
+
 def test_both_splits_are_standardised_by_the_training_samples() -> None:
     """A test set of one's own mean and scale would hide that it lies elsewhere."""
     x, y = np.array([[0.0, 0.0], [2.0, 6.0]]), np.array([[10.0, 0.0], [20.0, 4.0], [30.0, 8.0]])
