@@ -138,7 +138,12 @@ def test_the_slow_net_follows_and_the_queue_holds_the_labels_that_were_trained_o
     ).check()
     trainer = Trainer([config], [build("gaussian_mixture", 0, samples_per_mode=20)])
     seen, draw = [], trainer.batches.next
-    trainer.batches.next = lambda: seen.append(draw()) or seen[-1]
+
+    def drawn() -> Tensor:
+        seen.append(draw())
+        return seen[-1]
+
+    trainer.batches.next = drawn
     for step in range(5):
         slow = [p.clone() for p in trainer.slow_net.parameters()]
         trainer.step()

@@ -220,8 +220,16 @@ def test_the_first_step_is_at_the_start_of_the_schedule_and_the_last_before_its_
     trainer = Trainer(config, [build("gaussian_mixture", 0, **TINY["data.params"])])
     progress, factors, step = [], [], trainer.optimizer.step
     weights = trainer.loss.weighting.weights
-    trainer.loss.weighting.weights = lambda t, m, p: progress.append(p) or weights(t, m, p)
-    trainer.optimizer.step = lambda gradients, factor: factors.append(factor) or step(gradients, factor)
+
+    def weigh(terms: torch.Tensor, mask: torch.Tensor, share: float) -> torch.Tensor:
+        progress.append(share)
+        return weights(terms, mask, share)
+
+    def advance(gradients: list[torch.Tensor], factor: float) -> None:
+        factors.append(factor)
+        step(gradients, factor)
+
+    trainer.loss.weighting.weights, trainer.optimizer.step = weigh, advance
     for _ in range(4):
         trainer.step()
     assert progress == [0.0, 0.25, 0.5, 0.75]

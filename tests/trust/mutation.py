@@ -7,18 +7,19 @@ to be equivalent. The working tree is never changed: each job has a copy of its 
 from __future__ import annotations
 
 import argparse
+import compileall
+import json
 import os
 import queue
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
@@ -96,9 +97,10 @@ def more(entry: dict[str, str]) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class Copy:
-    """A copy of the tree in which tests run."""
+    """A copy of the tree in which tests run, and the processes (with and without Numba) that run them, see `warm`."""
 
     root: Path
+    warm: dict[str, subprocess.Popen[str]] = field(default_factory=dict)
 
     @classmethod
     def make(cls, folder: Path) -> Copy:
@@ -111,6 +113,7 @@ class Copy:
                 shutil.copy(source, folder / name)
         (folder / "without").mkdir()
         (folder / "without" / "numba.py").write_text("raise ImportError('switched off')\n")
+        compileall.compile_dir(folder / "sim", quiet=2)
         return cls(folder)
 
     @contextmanager
@@ -131,31 +134,34 @@ class Copy:
         self, tests: Sequence[str], mode: str, *, cache: str = "cache", limit: float = LIMIT
     ) -> tuple[int | None, str]:
         """Exit code (None: out of time) and output of some tests."""
+        if mode not in self.warm:
+            self.warm[mode] = self._start(mode)
+        server, output = self.warm[mode], self.root / "output.txt"
+        assert server.stdin is not None and server.stdout is not None
+        arguments = ["-x", "-q", "-p", "no:cacheprovider", *(f"tests/{t}" for t in tests)]
+        order = {"arguments": arguments, "limit": limit, "cache": str(self.root / cache), "output": str(output)}
+        server.stdin.write(json.dumps(order) + "\n")
+        server.stdin.flush()
+        code: int | None = json.loads(server.stdout.readline())
+        return code, output.read_text()
+
+    def _start(self, mode: str) -> subprocess.Popen[str]:
         path = [str(self.root)] if mode == "on" else [str(self.root / "without"), str(self.root)]
-        environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(path),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "OMP_NUM_THREADS": "1",
-            "NUMBA_CACHE_DIR": str(self.root / cache),
-        }
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *(f"tests/{t}" for t in tests)]
-        process = subprocess.Popen(
-            command,
+        # Compiled files aren't kept: one made of a wrong source must not be found again.
+        own = {"PYTHONPATH": os.pathsep.join(path), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+        return subprocess.Popen(
+            [sys.executable, "tests/trust/warm.py"],
             cwd=self.root,
-            env=environment,
+            env={**os.environ, **own},
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
             text=True,
-            start_new_session=True,
         )
-        try:
-            output, _ = process.communicate(timeout=limit)
-            return process.returncode, output
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-            return None, "out of time"
+
+    def close(self) -> None:
+        """End the processes that wait."""
+        for server in self.warm.values():
+            server.communicate()
 
 
 @dataclass(frozen=True)
@@ -186,6 +192,11 @@ class Trial:
         for k in range(jobs):
             (folder / str(k)).mkdir()
             self.copies.put(Copy.make(folder / str(k)))
+
+    def close(self) -> None:
+        """End what the copies started."""
+        while not self.copies.empty():
+            self.copies.get().close()
 
     @contextmanager
     def copy(self) -> Iterator[Copy]:
@@ -231,8 +242,11 @@ def trial(mutants: Sequence[Mutant], jobs: int, modes: Sequence[str] = ("on", "o
     for mutant in mutants:
         compile(mutant.changed(), mutant.file, "exec")
     tasks = [(m, mode) for mode in modes for m in mutants if mode in m.modes]
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(jobs) as pool:
-        tried = Trial(Path(folder), jobs)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        closing(Trial(Path(folder), jobs)) as tried,
+        ThreadPoolExecutor(jobs) as pool,
+    ):
         asked = {mode: list(dict.fromkeys(t for m, its in tasks if its == mode for t in m.tests)) for mode in modes}
         list(pool.map(lambda mode: tried.check_untouched(asked[mode], mode), [m for m in modes if asked[m]]))
         outcomes = []
