@@ -67,7 +67,8 @@ class Softmax(CrossEntropy):
 
     def of_proxies(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """See `ProxyLoss.of_proxies`."""
-        return self.cross_entropy(torch.baddbmm(self.bias, embeddings, self.proxies.mT), labels)
+        weights, bias = self.proxies.to(embeddings), self.bias.to(embeddings)
+        return self.cross_entropy(torch.baddbmm(bias, embeddings, weights.mT), labels)
 
 
 @LOSSES.register("normalized_softmax")
@@ -202,7 +203,7 @@ class SoftTriple(CrossEntropy):
         each = self.cosines(embeddings).view(*labels.shape, self.classes, self.centres)  # (R, B, t, centres)
         similarity = ((each / gamma.unsqueeze(-1)).softmax(-1) * each).sum(-1)  # (R, B, t)
         loss = self.cross_entropy(scale * (similarity - delta * self.own_class(labels)), labels)
-        return loss + self.tau * self._scatter() if self.tau else loss
+        return loss + self.tau * self._scatter().to(loss) if self.tau else loss
 
     def _scatter(self) -> Tensor:
         """Sum of the distances between the centres of a class over 2 C(centres, 2), mean over classes, (R,)."""
