@@ -97,7 +97,7 @@ def table(last: pd.DataFrame, metrics: Sequence[str], factors: Sequence[str] = F
     -------
     DataFrame
         A row for each combination of the factors: the factors, ``runs``, and ``<metric>``, ``<metric>_low``,
-        ``<metric>_high``.
+        ``<metric>_high`` and ``<metric>_n``, the number of runs that have the metric and that its mean is over.
 
     Examples
     --------
@@ -113,7 +113,7 @@ def table(last: pd.DataFrame, metrics: Sequence[str], factors: Sequence[str] = F
         row = {**dict(zip(factors, values, strict=True)), "runs": len(group)}
         for metric in metrics:
             i = interval(group[metric].to_numpy())
-            row |= {metric: i.mean, f"{metric}_low": i.low, f"{metric}_high": i.high}
+            row |= {metric: i.mean, f"{metric}_low": i.low, f"{metric}_high": i.high, f"{metric}_n": i.n}
         rows.append(row)
     return pd.DataFrame(rows)
 

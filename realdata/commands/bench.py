@@ -66,6 +66,7 @@ def bench(
     from realdata import benchmark
     from sim import tables
     from sim.losses.equal import distinct, in_words
+    from sim.noise.effective import in_words as noise_in_words
     from sim.studies import table
     from sim.sweeps.executors import Resources
     from sim.sweeps.store import Store
@@ -90,6 +91,9 @@ def bench(
     summary = table(last, benchmark.TABLE_METRICS)
     title = f"{dataset}: mean ± half of the 95 % interval over {seeds} seeds"
     show_rows(title, tables.readable(summary, benchmark.TABLE_METRICS))
+    for effective in dict.fromkeys(noise_in_words(c) for c in {c.noise.model_dump_json(): c for c in configs}.values()):
+        if effective is not None:
+            say(effective)
     findings = benchmark.findings(last)
     show_findings(findings)
     for place, form in ((markdown, "markdown"), (latex, "latex")):
