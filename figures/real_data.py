@@ -9,6 +9,10 @@ from figures import Entry, Source
 from figures.style import DOUBLE_COLUMN, POSITIVE_LOOK, line_with_band, name_of
 from sim.catalogue import FIGURES, LOSSES, RECORDED
 from sim.studies import table
+from sim.tables import earlier
+
+MARK = "*"
+"""Beside a data set whose rows were recorded with another schema."""
 
 SHOWN = ("triplet", "margin", "multi_similarity", "npair")
 """Losses with a column."""
@@ -44,8 +48,12 @@ def draw(_: Source) -> Figure:
                 axis.set_title(LOSSES[loss].title or loss)
             if axis in axes[-1]:
                 axis.set_xlabel("label noise")
-        line[0].set_ylabel(f"{SHORT.get(data, data)}\nRecall@1")
+        mark = MARK if earlier(RECORDED[data]()) else ""
+        line[0].set_ylabel(f"{SHORT.get(data, data)}{mark}\nRecall@1")
     axes[0, 0].legend(title="positives")
+    said = dict.fromkeys(filter(None, (earlier(RECORDED[data]()) for data in sets)))
+    if said:
+        figure.supxlabel(f"{MARK} {'; '.join(said)}", fontsize=6)
     return figure
 
 

@@ -1,19 +1,21 @@
 """Results on data that isn't ours to ship: the rows of the shipped specifications, one file a specification.
 
-Made with ``collapse sweep NAME --csv NAME.csv`` for a shipped specification NAME where its data are; the first line says so.
+Made with ``collapse sweep NAME --csv NAME.csv`` for a shipped specification NAME where its data are; the first line says so, and
+with which `sim.config.SCHEMA`. Rows of another schema than today's need not be what this version computes, and are marked.
 A plugin brings its own: `sim.catalogue.RECORDED` takes a function without arguments that gives such rows.
 """
 
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from importlib import resources
 from typing import TYPE_CHECKING
 
 from sim.catalogue import RECORDED
 from sim.studies import FINE_LABEL_METRICS, easy_against
-from sim.tables import markdown, wide
+from sim.tables import earlier, markdown, wide
 from sim.verdict import decide
 
 if TYPE_CHECKING:
@@ -55,7 +57,9 @@ def rows(name: str) -> pd.DataFrame:
     import pandas as pd
 
     with (resources.files("realdata") / "results" / f"{name}.csv").open() as file:
-        return pd.read_csv(file, comment="#")
+        made = re.search(r"\(schema (\d+)\)", file.readline())
+        assert made is not None
+        return pd.read_csv(file).assign(schema=int(made[1]))
 
 
 def _reader(name: str) -> Callable[[], pd.DataFrame]:
@@ -84,6 +88,7 @@ def page() -> str:
         command = f"`collapse sweep {name}`: " if name in names() else ""
         parts += [
             f"## {TITLES.get(name, name)}",
+            *([f"**{marked[0].upper()}{marked[1:]}.**"] if (marked := earlier(found)) else []),
             f"{command}{len(found)} runs. Recall@1 and MAP@R greater with easy positives: confirmed in {count['holds']} of "
             f"{len(findings)} comparisons, undecided in {count['inconclusive']}, refuted in {count['fails']}.",
             markdown(wide(found, "recall_at_1", lambda text: f"**{text}**")),

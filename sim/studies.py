@@ -52,9 +52,23 @@ class Study:
     factors: tuple[str, ...] = FACTORS
 
     def runs(self, profile: str, first_seed: int = 0) -> list[RunConfig]:
-        """The study's runs with ``first_seed`` added to every seed."""
+        """The study's runs with ``first_seed`` added to every seed; of a loss under several names (`same_losses`) the first."""
+        from sim.losses.equal import distinct
+
         chosen = _tiny(self.configs("quick")) if profile == "tiny" else self.configs(profile)
-        return [c.model_copy(update={"seed": c.seed + first_seed}) for c in chosen]
+        return [c.model_copy(update={"seed": c.seed + first_seed}) for c in distinct(chosen)[0]]
+
+    def same_losses(self, profile: str) -> dict[str, list[str]]:
+        """The losses that are run, to those that are the same in this study and therefore aren't.
+
+        Examples
+        --------
+        >>> STUDIES["zoo"].same_losses("quick")
+        {'npair': ['ntxent', 'supcon']}
+        """
+        from sim.losses.equal import distinct
+
+        return distinct(self.configs("quick" if profile == "tiny" else profile))[1]
 
 
 def _tiny(configs: Sequence[RunConfig]) -> list[RunConfig]:
@@ -83,7 +97,7 @@ def table(last: pd.DataFrame, metrics: Sequence[str], factors: Sequence[str] = F
     -------
     DataFrame
         A row for each combination of the factors: the factors, ``runs``, and ``<metric>``, ``<metric>_low``,
-        ``<metric>_high``.
+        ``<metric>_high`` and ``<metric>_n``, the number of runs that have the metric and that its mean is over.
 
     Examples
     --------
@@ -99,7 +113,7 @@ def table(last: pd.DataFrame, metrics: Sequence[str], factors: Sequence[str] = F
         row = {**dict(zip(factors, values, strict=True)), "runs": len(group)}
         for metric in metrics:
             i = interval(group[metric].to_numpy())
-            row |= {metric: i.mean, f"{metric}_low": i.low, f"{metric}_high": i.high}
+            row |= {metric: i.mean, f"{metric}_low": i.low, f"{metric}_high": i.high, f"{metric}_n": i.n}
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+from sim.config import SCHEMA
 from sim.studies import FINE_LABEL_METRICS, easy_against, paired, table
 from sim.verdict import Finding, Interval, decide
 
@@ -16,16 +17,47 @@ SIDE = ["loss.name", "negative", "noise.level"]
 
 def readable(summary: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     """A table as text: factors, number of runs, ``mean ± half-width`` for each metric."""
-    numbers = {f"{metric}{suffix}" for metric in metrics for suffix in ("", "_low", "_high")}
+    numbers = {f"{metric}{suffix}" for metric in metrics for suffix in ("", "_low", "_high", "_n")}
     shown = summary[[c for c in summary.columns if c not in numbers]].copy()
     for metric in metrics:
-        shown[metric] = [
-            str(Interval(mean, low, high, runs))
-            for mean, low, high, runs in summary[[metric, f"{metric}_low", f"{metric}_high", "runs"]].itertuples(
-                index=False
-            )
-        ]
+        shown[metric] = [cell(row, metric) for row in summary.to_dict("records")]
     return shown
+
+
+def cell(row: Mapping[Any, Any], metric: str) -> str:
+    """``mean ± half-width``, and of how many runs, if not of all.
+
+    Examples
+    --------
+    >>> row = {"runs": 2, "purity": 0.5, "purity_low": 0.4, "purity_high": 0.6, "purity_n": 2}
+    >>> cell(row, "purity"), cell({**row, "purity_low": float("nan"), "purity_n": 1}, "purity")
+    ('0.500 ± 0.100', '0.500 ± nan (1 of 2 runs)')
+    """
+    n = int(row[f"{metric}_n"])
+    text = str(Interval(row[metric], row[f"{metric}_low"], row[f"{metric}_high"], n))
+    return text + of_runs(n, row["runs"])
+
+
+def of_runs(n: int, runs: int) -> str:
+    """What is said of a mean over fewer runs than there are."""
+    return "" if n == runs else f" ({n} of {runs} runs)"
+
+
+def earlier(found: pd.DataFrame) -> str:
+    """What is said of rows that were recorded with another schema; nothing of those that weren't, or that don't say.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> earlier(pd.DataFrame({"schema": [SCHEMA]}))
+    ''
+    >>> earlier(pd.DataFrame({"schema": [1]}))  # doctest: +ELLIPSIS
+    'recorded with schema 1; this version has schema ... and may compute other numbers'
+    """
+    others = sorted(set(found.get("schema", ())) - {SCHEMA})
+    if not others:
+        return ""
+    return f"recorded with schema {', '.join(map(str, others))}; this version has schema {SCHEMA} and may compute other numbers"
 
 
 def best(last: pd.DataFrame, metric: str) -> set[tuple[object, object, object, str]]:
@@ -70,7 +102,7 @@ def wide(last: pd.DataFrame, metric: str, bold: Callable[[str], str]) -> pd.Data
     lines: dict[tuple[str, str, str], dict[str, str]] = {}
     for row in table(last, [metric]).to_dict("records"):
         loss, negative, positive, level = (row[c] for c in ("loss.name", "negative", "positive", "noise.level"))
-        text = str(Interval(row[metric], row[f"{metric}_low"], row[f"{metric}_high"], int(row["runs"])))
+        text = cell(row, metric)
         marked = bold(text) if (loss, negative, level, positive) in chosen else text
         lines.setdefault((loss, negative, positive), {})[f"noise {level:g}"] = marked
     return pd.DataFrame(

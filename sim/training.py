@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from sim import losses, metrics, optim
-from sim.catalogue import LOSSES, NETS, OPTIMIZERS, WEIGHTINGS
+from sim.catalogue import LOSSES, METRICS, NETS, OPTIMIZERS, WEIGHTINGS
 from sim.config import RunConfig
 from sim.errors import InvalidInput
 from sim.labels import Labels
@@ -120,6 +120,25 @@ def metric_row(
     return {"step": step, "split": split, "loss": meter.mean(run), **learnt, **values}
 
 
+OWN_COLUMNS = ("key", "inputs", "schema", "status", "diverged_at", "seconds", "step", "split", "loss", "runs")
+"""What results are called beside configurations and metrics."""
+
+
+def check_columns(options: metrics.Options) -> None:
+    """Refuse metrics whose columns would cover others of the results.
+
+    Raises
+    ------
+    InvalidInput
+    """
+    for name in METRICS:
+        for column in METRICS[name].columns(options):
+            if column in OWN_COLUMNS or column in RunConfig.model_fields or "." in column:
+                raise InvalidInput(
+                    "metric", name, f"columns of other names than {column!r}: results have one called so"
+                )
+
+
 class Trainer:
     """R runs that advance together.
 
@@ -168,6 +187,7 @@ class Trainer:
             inits += [f"{key} twin" for key in inits]
         self.configs, self.keys = list(configs), [c.seed for c in configs]
         self.options = metrics.Options(ks=problems[0].ks)
+        check_columns(self.options)
         self.splits = self._splits(problems)
         data = self.splits["train"]
         self.labels = Labels([c.noise for c in configs], data.samples, self.keys, self.device, self.dtype)

@@ -53,15 +53,27 @@ def show_metrics(last: pd.DataFrame, title: str) -> None:
 
     metrics = metric_columns(last)
     summary = table(last, metrics, ["loss.name", "positive", "negative", "noise.level"])
-    shown = Table("metric", "mean", "low", "high", title=title)
+    shown = Table("metric", "mean", "low", "high", "runs", title=title)
     for m in metrics:
-        shown.add_row(m, *(f"{summary[name][0]:.4g}" for name in (m, f"{m}_low", f"{m}_high")))
+        numbers = (f"{summary[name][0]:.4g}" for name in (m, f"{m}_low", f"{m}_high"))
+        shown.add_row(m, *numbers, str(summary[f"{m}_n"][0]))
     show(shown)
 
 
 def show_means(title: str, summary: pd.DataFrame) -> None:
-    """Print a table of `sim.studies.table` without its intervals."""
-    show_rows(title, summary.drop(columns=summary.filter(regex="_(low|high)$").columns))
+    """Print a table of `sim.studies.table` without its intervals; a mean over fewer runs than the row's says so."""
+    from sim.tables import of_runs
+
+    shown = summary.copy()
+    for n in [c for c in summary if c.endswith("_n") and {f"{c[:-2]}_low", f"{c[:-2]}_high"} <= set(summary)]:
+        metric = n.removesuffix("_n")
+        if (summary[n] != summary["runs"]).any():
+            shown[metric] = [
+                f"{mean:.3g}{of_runs(k, runs)}"
+                for mean, k, runs in zip(summary[metric], summary[n], summary["runs"], strict=True)
+            ]
+        shown = shown.drop(columns=[n, f"{metric}_low", f"{metric}_high"])
+    show_rows(title, shown)
 
 
 def show_findings(findings: Sequence[Finding]) -> None:
@@ -83,17 +95,16 @@ def show_diverged(results: pd.DataFrame) -> None:
 
 
 def metric_columns(last: pd.DataFrame) -> list[str]:
-    """The columns of results that hold metrics: from ``loss`` on, those that any run has."""
-    return [c for c in last.columns[last.columns.get_loc("loss") :] if last[c].notna().any()]
+    """The columns of results (`sim.sweeps.store.Store.load`) that hold metrics, those that any run has: they come last."""
+    if "split" not in last:
+        return []
+    return [c for c in last.columns[last.columns.get_loc("split") + 1 :] if last[c].notna().any()]
 
 
 def config_columns(results: pd.DataFrame) -> list[str]:
-    """The columns of results that hold the runs' configurations."""
-    from sim.config import RunConfig
-
-    # A metric may be called as a field is: the column `loss` is one, the field's are `loss.name` and its like.
-    nested = {name for name, f in RunConfig.model_fields.items() if hasattr(f.annotation, "model_fields")}
-    return [c for c in results.columns if c.split(".")[0] in RunConfig.model_fields and c not in nested]
+    """The columns of results (`sim.sweeps.store.Store.load`) that hold the runs' configurations: between ``seconds`` and ``step``."""
+    columns = list(results.columns)
+    return columns[columns.index("seconds") + 1 : columns.index("step") if "step" in columns else None]
 
 
 def finished(results: pd.DataFrame, split: str) -> pd.DataFrame:

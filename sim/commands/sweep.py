@@ -47,12 +47,16 @@ def sweep(
             say(f"{name}: {len(spec.load(name, check=False))} runs")
         return
 
+    from sim.config import SCHEMA
+    from sim.losses.equal import distinct, in_words
     from sim.studies import FACTORS, table
     from sim.sweeps.executors import Resources
     from sim.sweeps.store import Store
 
     EXECUTORS[executor]
-    configs = spec.load(specification)
+    configs, others = distinct(spec.load(specification))
+    if others:
+        say(f"one loss under several names, run and counted once: {in_words(others)}")
     resources = Resources(checked_device(device), workers, scheduler)
     store = Store(out / "store")
     missing = len(configs) - len(store.finished(configs))
@@ -67,4 +71,4 @@ def sweep(
     if csv is not None:
         rows = last[[*FACTORS, "seed", *metric_columns(last)]].sort_values([*FACTORS, "seed"])
         text = rows.to_csv(index=False, float_format="%.5g", lineterminator="\n")
-        write_text(csv, f"# collapse sweep {specification} --csv {csv.name}\n{text}")
+        write_text(csv, f"# collapse sweep {specification} --csv {csv.name} (schema {SCHEMA})\n{text}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -91,6 +92,19 @@ class Loss(nn.Module, abc.ABC):
     """Given to `make`."""
 
     _progress = 0.0
+
+    @classmethod
+    def same_as(cls, name: str, params: dict[str, Any], *, single: bool, unit: bool) -> tuple[str, dict[str, Any]]:
+        """Another loss, and its parameters, that this one is by construction; itself where there is none (`sim.losses.equal`).
+
+        Parameters
+        ----------
+        name, params
+            What this loss is registered as, and all its parameters.
+        single, unit
+            See `sim.losses.equal.canonical`.
+        """
+        return name, params
 
     @classmethod
     def weighed_by(cls, weighting: Weighting) -> bool:
@@ -270,6 +284,11 @@ class SimilarityLoss(Loss):
         choice("cosine", cosine, (True, False))
         choice("reduction", reduction, REDUCTIONS)
         self.cosine, self.reduction = cosine, reduction
+
+    @classmethod
+    def same_as(cls, name: str, params: dict[str, Any], *, single: bool, unit: bool) -> tuple[str, dict[str, Any]]:
+        """On the sphere dot products are cosines."""
+        return name, {**params, "cosine": True} if unit else params
 
     def compute(self, embeddings: Tensor, labels: Tensor, sampling: Sampling) -> Tensor:
         """See `Loss.compute`."""

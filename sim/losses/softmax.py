@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -142,6 +143,11 @@ class ProxyNCA(CrossEntropy):
         super().__init__(runs=runs, classes=classes, dim=dim, keys=keys)
         self.parameter("temperature", temperature, above=0.0)
 
+    @classmethod
+    def same_as(cls, name: str, params: dict[str, Any], *, single: bool, unit: bool) -> tuple[str, dict[str, Any]]:
+        """- ||e - w||^2 is 2 cos - 2: the normalised softmax at half the temperature."""
+        return "normalized_softmax", {"temperature": params["temperature"] / 2}
+
     def of_proxies(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """See `ProxyLoss.of_proxies`."""
         squared = 2 - 2 * self.cosines(embeddings)  # (R, B, t)
@@ -196,6 +202,13 @@ class SoftTriple(CrossEntropy):
         self.parameter("gamma", gamma, above=0.0)
         self.parameter("delta", delta)
         self.tau = number("tau", tau, "a finite number >= 0", lambda v: v >= 0)
+
+    @classmethod
+    def same_as(cls, name: str, params: dict[str, Any], *, single: bool, unit: bool) -> tuple[str, dict[str, Any]]:
+        """With one centre a class there is nothing to soften."""
+        if params["centres"] != 1 or params["delta"] != 0:
+            return name, params
+        return "normalized_softmax", {"temperature": 1 / params["scale"]}
 
     def of_proxies(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """See `ProxyLoss.of_proxies`."""

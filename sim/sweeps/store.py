@@ -239,8 +239,8 @@ class Store:
         -------
         DataFrame
             ``key``, ``inputs`` (see `sim.sweeps.inputs`), ``schema``, ``status``, ``diverged_at``, ``seconds``, the config's
-            fields by dotted name, ``step``, ``split``, and the metrics. A run that diverged before its first checkpoint has one
-            row without metrics.
+            fields by dotted name, ``step``, ``split``, and the metrics, in this order. A run that diverged before its first
+            checkpoint has one row without metrics.
 
         Raises
         ------
@@ -253,6 +253,8 @@ class Store:
             wanted = None if configs is None else self._stored(db, configs)
             records = list(self._whole(db, wanted))
         tidy, without = [], []
+        configured: dict[str, None] = {}
+        measured: dict[str, None] = {}
         for record in records:
             run = {
                 "key": record.key,
@@ -266,7 +268,10 @@ class Store:
             rows = sorted(json.loads(record.rows), key=lambda row: (row["step"], row["split"]))
             tidy += [{**run, **row} for row in rows]
             without += [] if rows else [run]
-        return pd.DataFrame(tidy + without)
+            configured |= dict.fromkeys(run)
+            measured |= dict.fromkeys(name for row in rows for name in row)
+        # A later run may have a field, or a metric, that the first one lacks: each has its place all the same.
+        return pd.DataFrame(tidy + without, columns=list(configured | measured))
 
     def _upgraded(self, run: dict[str, Any], rows: list[dict[str, Any]]) -> Record | None:
         """A record of a run from before inputs were stored; None if rows of it, or its arrays, are missing."""

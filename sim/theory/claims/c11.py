@@ -54,7 +54,11 @@ def check(setting: Setting) -> Outcome:
         rows = RECORDED[name]()
         noisy_rows = rows[rows["noise.level"] > 0]
         settings = decide(easy_against(noisy_rows, FINE_LABEL_METRICS, "random"))
-        evidence[f"recorded: {name}"] = {"seeds": rows["seed"].nunique(), "words": in_words(settings)}
+        evidence[f"recorded: {name}"] = {
+            "seeds": rows["seed"].nunique(),
+            "schemas": sorted(set(rows.get("schema", ()))),
+            "words": in_words(settings),
+        }
         means = noisy_rows.groupby(["positive", "seed"])[list(FINE_LABEL_METRICS)].mean().reset_index()
         for metric, called in FINE_LABEL_METRICS.items():
             sides = paired(means, metric, {"positive": "easy"}, {"positive": "random"})
