@@ -9,7 +9,7 @@ import typer
 
 from sim.catalogue import COMMANDS
 from sim.cli.options import DEFAULT_OUT, Csv, Json, Out
-from sim.cli.output import config_columns, records, say, show_means, write_json
+from sim.cli.output import records, say, say_made_with, show_means, varied, write_json
 from sim.commands.sweep import SHOWN
 from sim.errors import InvalidInput
 from sim.files import whole, writable_folder, write_text
@@ -50,9 +50,8 @@ def results(
     status = rows.drop_duplicates("key")["status"].value_counts()
     counts = ", ".join(f"{n} {name}" for name, n in status.items())
     say(f"{rows['key'].nunique()} runs ({counts}), {len(rows)} rows, {len(rows.columns)} columns")
+    say_made_with(rows)
     if not {"split", "step"} <= set(rows.columns):
         return
     last = rows[rows["step"] == rows.groupby("key")["step"].transform("max")]
-    varied = [c for c in config_columns(rows) if c != "seed" and rows[c].nunique(dropna=False) > 1]
-    summary = table(last, [m for m in SHOWN if m in last], ["split", *varied])
-    show_means("mean over seeds, last checkpoint", summary)
+    show_means("mean over seeds, last checkpoint", table(last, SHOWN, ["split", *varied(rows)]), SHOWN)

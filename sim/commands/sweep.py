@@ -9,7 +9,7 @@ import typer
 
 from sim.catalogue import COMMANDS, EXECUTORS
 from sim.cli.options import DEFAULT_OUT, Device, Json, Out, checked_device
-from sim.cli.output import config_columns, finished, metric_columns, records, say, show_means, write_json
+from sim.cli.output import finished, metric_columns, records, say, show_means, varied, write_json
 from sim.cli.training import train_missing
 from sim.files import writable_folder, write_text
 
@@ -44,6 +44,7 @@ def sweep(
             say(f"{name}: {len(spec.load(name, check=False))} runs")
         return
 
+    from sim.config import SCHEMA
     from sim.studies import FACTORS, table
     from sim.sweeps.executors import Resources
     from sim.sweeps.store import Store
@@ -57,12 +58,13 @@ def sweep(
     name = Path(specification).stem
     results = train_missing(configs, store, name, resources, executor=executor)
     last = finished(results, configs[0].evaluate[-1])
-    varied = [c for c in config_columns(last) if c != "seed" and last[c].nunique(dropna=False) > 1]
-    summary = table(last, [m for m in SHOWN if m in last], varied or ["data.name"])
-    show_means(f"{name}: mean over seeds", summary)
+    summary = table(last, SHOWN, varied(last) or ["data.name"])
+    show_means(f"{name}: mean over seeds", summary, SHOWN)
     write_json(json_file, records(summary))
     if csv is not None:
         writable_folder(csv.parent, "csv")
         rows = last[[*FACTORS, "seed", *metric_columns(last)]].sort_values([*FACTORS, "seed"])
+        # These runs were found by their keys, which hold the version.
+        rows.insert(len(FACTORS) + 1, "schema", SCHEMA)
         text = rows.to_csv(index=False, float_format="%.5g", lineterminator="\n")
         write_text(csv, f"# collapse sweep {specification} --csv {csv.name}\n{text}")

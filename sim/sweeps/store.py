@@ -16,6 +16,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sim.columns import told
 from sim.config import RunConfig
 from sim.errors import InvalidInput
 from sim.files import whole, writable_folder
@@ -162,16 +163,17 @@ class Store:
                 only = "JOIN wanted USING (key)"
             runs = db.execute(f"SELECT key, config, status, diverged_at, seconds FROM runs {only}").fetchall()
             rows = db.execute(f"SELECT key, step, split, metrics FROM rows {only} ORDER BY key, step, split").fetchall()
+        fields = {key: flatten(json.loads(config)) for key, config, *_ in runs}
         by_key: dict[str, dict[str, Any]] = {
-            key: {"key": key, "status": status, "diverged_at": at, "seconds": s, **flatten(json.loads(config))}
-            for key, config, status, at, s in runs
+            key: {"key": key, "status": status, "diverged_at": at, "seconds": s, **fields[key]}
+            for key, _, status, at, s in runs
         }
         tidy = [
             {**by_key[key], "step": step, "split": split, **json.loads(values)} for key, step, split, values in rows
         ]
         with_rows = {row["key"] for row in tidy}
         tidy += [run for key, run in by_key.items() if key not in with_rows]
-        return pd.DataFrame(tidy)
+        return told(pd.DataFrame(tidy), {name for of_run in fields.values() for name in of_run})
 
 
 def load(folder: str | os.PathLike[str], query: str | None = None) -> pd.DataFrame:
