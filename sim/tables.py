@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sim.config import SCHEMA
-from sim.studies import FINE_LABEL_METRICS, easy_against, paired, table
+from sim.studies import FINE_LABEL_METRICS, columns_of, easy_against, paired, table
 from sim.verdict import Finding, Interval, decide
 
 if TYPE_CHECKING:
@@ -17,47 +16,35 @@ SIDE = ["loss.name", "negative", "noise.level"]
 
 def readable(summary: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     """A table as text: factors, number of runs, ``mean ± half-width`` for each metric."""
-    numbers = {f"{metric}{suffix}" for metric in metrics for suffix in ("", "_low", "_high", "_n")}
+    numbers = {column for metric in metrics for column in columns_of(metric)}
     shown = summary[[c for c in summary.columns if c not in numbers]].copy()
     for metric in metrics:
         shown[metric] = [cell(row, metric) for row in summary.to_dict("records")]
     return shown
 
 
-def cell(row: Mapping[Any, Any], metric: str) -> str:
-    """``mean ± half-width``, and of how many runs, if not of all.
+def cell(row: Mapping[Hashable, Any], metric: str) -> str:
+    """A metric of a row of `sim.studies.table` as text; where not all of the row's runs have it, over how many the mean is.
 
     Examples
     --------
-    >>> row = {"runs": 2, "purity": 0.5, "purity_low": 0.4, "purity_high": 0.6, "purity_n": 2}
-    >>> cell(row, "purity"), cell({**row, "purity_low": float("nan"), "purity_n": 1}, "purity")
-    ('0.500 ± 0.100', '0.500 ± nan (1 of 2 runs)')
+    >>> row = {"runs": 5, "spread": 0.5, "spread_low": 0.4, "spread_high": 0.6, "spread_n": 5}
+    >>> cell(row, "spread"), cell({**row, "spread_n": 3}, "spread")
+    ('0.500 ± 0.100', '0.500 ± 0.100 (mean of 3 of 5)')
     """
-    n = int(row[f"{metric}_n"])
-    text = str(Interval(row[metric], row[f"{metric}_low"], row[f"{metric}_high"], n))
-    return text + of_runs(n, row["runs"])
+    mean, low, high, n = (row[column] for column in columns_of(metric))
+    return f"{Interval(mean, low, high, n)}{share(n, row['runs'])}"
 
 
-def of_runs(n: int, runs: int) -> str:
-    """What is said of a mean over fewer runs than there are."""
-    return "" if n == runs else f" ({n} of {runs} runs)"
-
-
-def earlier(found: pd.DataFrame) -> str:
-    """What is said of rows that were recorded with another schema; nothing of those that weren't, or that don't say.
+def share(n: int, runs: int) -> str:
+    """What is added to a mean over ``n`` of ``runs`` runs; nothing where it is over all.
 
     Examples
     --------
-    >>> import pandas as pd
-    >>> earlier(pd.DataFrame({"schema": [SCHEMA]}))
-    ''
-    >>> earlier(pd.DataFrame({"schema": [1]}))  # doctest: +ELLIPSIS
-    'recorded with schema 1; this version has schema ... and may compute other numbers'
+    >>> share(1, 2), share(2, 2)
+    (' (mean of 1 of 2)', '')
     """
-    others = sorted(set(found.get("schema", ())) - {SCHEMA})
-    if not others:
-        return ""
-    return f"recorded with schema {', '.join(map(str, others))}; this version has schema {SCHEMA} and may compute other numbers"
+    return "" if n == runs else f" (mean of {n} of {runs})"
 
 
 def best(last: pd.DataFrame, metric: str) -> set[tuple[object, object, object, str]]:

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sim import losses, metrics, optim
-from sim.catalogue import LOSSES, METRICS, NETS, OPTIMIZERS, WEIGHTINGS
+from sim import columns, losses, metrics, optim
+from sim.catalogue import LOSSES, NETS, OPTIMIZERS, WEIGHTINGS
 from sim.config import RunConfig
 from sim.errors import InvalidInput
 from sim.labels import Labels
@@ -117,6 +117,10 @@ def metric_row(
     {'step': 10, 'split': 'test', 'loss': 3.0, 'beta': 1.2, 'recall_at_1': 0.9}
     """
     learnt = {name: float(value[run]) for name, value in loss.learnt().items()}
+    for name in values:
+        columns.check_name(name)
+        if name in learnt:
+            raise InvalidInput("metric", name, f"a name that isn't what the loss learns ({', '.join(learnt)})")
     return {"step": step, "split": split, "loss": meter.mean(run), **learnt, **values}
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from sim import files
+from sim import columns, files
 from sim.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -49,30 +49,28 @@ def show_rows(title: str, frame: pd.DataFrame) -> None:
 
 def show_metrics(last: pd.DataFrame, title: str) -> None:
     """Print mean and interval over runs of one configuration, a metric a line."""
-    from sim.studies import table
+    from sim.studies import columns_of, table
 
     metrics = metric_columns(last)
     summary = table(last, metrics, ["loss.name", "positive", "negative", "noise.level"])
+    runs = summary["runs"][0]
     shown = Table("metric", "mean", "low", "high", "runs", title=title)
     for m in metrics:
-        numbers = (f"{summary[name][0]:.4g}" for name in (m, f"{m}_low", f"{m}_high"))
-        shown.add_row(m, *numbers, str(summary[f"{m}_n"][0]))
+        *numbers, n = (summary[name][0] for name in columns_of(m))
+        shown.add_row(m, *(f"{v:.4g}" for v in numbers), f"{n}" if n == runs else f"{n} of {runs}")
     show(shown)
 
 
-def show_means(title: str, summary: pd.DataFrame) -> None:
-    """Print a table of `sim.studies.table` without its intervals; a mean over fewer runs than the row's says so."""
-    from sim.tables import of_runs
+def show_means(title: str, summary: pd.DataFrame, metrics: Sequence[str]) -> None:
+    """Print a table of `sim.studies.table` without its intervals."""
+    from sim.studies import columns_of
+    from sim.tables import share
 
-    shown = summary.copy()
-    for n in [c for c in summary if c.endswith("_n") and {f"{c[:-2]}_low", f"{c[:-2]}_high"} <= set(summary)]:
-        metric = n.removesuffix("_n")
-        if (summary[n] != summary["runs"]).any():
-            shown[metric] = [
-                f"{mean:.3g}{of_runs(k, runs)}"
-                for mean, k, runs in zip(summary[metric], summary[n], summary["runs"], strict=True)
-            ]
-        shown = shown.drop(columns=[n, f"{metric}_low", f"{metric}_high"])
+    shown = summary.drop(columns=[column for m in metrics for column in columns_of(m)[1:]])
+    for m in metrics:
+        counts = zip(summary[m], summary[columns_of(m)[-1]], summary["runs"], strict=True)
+        if (summary[columns_of(m)[-1]] < summary["runs"]).any():
+            shown[m] = [f"{mean:.3g}{share(n, runs)}" for mean, n, runs in counts]
     show_rows(title, shown)
 
 
@@ -95,16 +93,23 @@ def show_diverged(results: pd.DataFrame) -> None:
 
 
 def metric_columns(last: pd.DataFrame) -> list[str]:
-    """The columns of results (`sim.sweeps.store.Store.load`) that hold metrics, those that any run has: they come last."""
-    if "split" not in last:
-        return []
-    return [c for c in last.columns[last.columns.get_loc("split") + 1 :] if last[c].notna().any()]
+    """The columns of results that hold metrics, those that any run has."""
+    return [c for c in columns.metrics(last) if last[c].notna().any()]
 
 
-def config_columns(results: pd.DataFrame) -> list[str]:
-    """The columns of results (`sim.sweeps.store.Store.load`) that hold the runs' configurations: between ``seconds`` and ``step``."""
-    columns = list(results.columns)
-    return columns[columns.index("seconds") + 1 : columns.index("step") if "step" in columns else None]
+def varied(results: pd.DataFrame) -> list[str]:
+    """What tells the settings in results apart: the fields in which the runs differ, but for the seed; and the version that made them."""
+    told_apart = [c for c in (*columns.fields(results), "schema") if c in results and c != "seed"]
+    return [c for c in told_apart if results[c].nunique(dropna=False) > 1]
+
+
+def say_made_with(results: pd.DataFrame) -> None:
+    """Say of which rows another version computes other values."""
+    from sim.studies import made_with
+
+    note = made_with(results)
+    if note:
+        say(note, style="yellow")
 
 
 def finished(results: pd.DataFrame, split: str) -> pd.DataFrame:

