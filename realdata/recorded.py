@@ -8,7 +8,6 @@ A plugin brings its own: `sim.catalogue.RECORDED` takes a function without argum
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable
 from importlib import resources
 from typing import TYPE_CHECKING
@@ -57,9 +56,7 @@ def rows(name: str) -> pd.DataFrame:
     import pandas as pd
 
     with (resources.files("realdata") / "results" / f"{name}.csv").open() as file:
-        made = re.search(r"\(schema (\d+)\)", file.readline())
-        assert made is not None
-        return pd.read_csv(file).assign(schema=int(made[1]))
+        return pd.read_csv(file, comment="#")
 
 
 def _reader(name: str) -> Callable[[], pd.DataFrame]:
@@ -89,7 +86,6 @@ def page() -> str:
         note = made_with(found, name)
         parts += [
             f"## {TITLES.get(name, name)}",
-            *([f"**{marked[0].upper()}{marked[1:]}.**"] if (marked := earlier(found)) else []),
             f"{command}{len(found)} runs. Recall@1 and MAP@R greater with easy positives: confirmed in {count['holds']} of "
             f"{len(findings)} comparisons, undecided in {count['inconclusive']}, refuted in {count['fails']}.",
             *([f"**{note[0].upper()}{note[1:]}.**"] if note else []),

@@ -124,25 +124,6 @@ def metric_row(
     return {"step": step, "split": split, "loss": meter.mean(run), **learnt, **values}
 
 
-OWN_COLUMNS = ("key", "inputs", "schema", "status", "diverged_at", "seconds", "step", "split", "loss", "runs")
-"""What results are called beside configurations and metrics."""
-
-
-def check_columns(options: metrics.Options) -> None:
-    """Refuse metrics whose columns would cover others of the results.
-
-    Raises
-    ------
-    InvalidInput
-    """
-    for name in METRICS:
-        for column in METRICS[name].columns(options):
-            if column in OWN_COLUMNS or column in RunConfig.model_fields or "." in column:
-                raise InvalidInput(
-                    "metric", name, f"columns of other names than {column!r}: results have one called so"
-                )
-
-
 class Trainer:
     """R runs that advance together.
 
@@ -191,7 +172,6 @@ class Trainer:
             inits += [f"{key} twin" for key in inits]
         self.configs, self.keys = list(configs), [c.seed for c in configs]
         self.options = metrics.Options(ks=problems[0].ks)
-        check_columns(self.options)
         self.splits = self._splits(problems)
         data = self.splits["train"]
         self.labels = Labels([c.noise for c in configs], data.samples, self.keys, self.device, self.dtype)

@@ -65,8 +65,8 @@ def bench(
     """Benchmark losses and samplers on a data set: trained on noisy coarse labels, retrieved by fine ones."""
     from realdata import benchmark
     from sim import tables
+    from sim.effective_noise import in_words as noise_in_words
     from sim.losses.equal import distinct, in_words
-    from sim.noise.effective import in_words as noise_in_words
     from sim.studies import table
     from sim.sweeps.executors import Resources
     from sim.sweeps.store import Store

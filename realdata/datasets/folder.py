@@ -13,7 +13,7 @@ from realdata.trees import Folder, Tree
 from sim.catalogue import DATASETS
 
 SIZE = 64
-SUFFIXES = (
+SUFFIXES: tuple[str, ...] = (
     ".jpg",
     ".jpeg",
     ".jpe",

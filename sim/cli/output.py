@@ -98,8 +98,9 @@ def metric_columns(last: pd.DataFrame) -> list[str]:
 
 
 def varied(results: pd.DataFrame) -> list[str]:
-    """What tells the settings in results apart: the fields in which the runs differ, but for the seed; and the version that made them."""
-    told_apart = [c for c in (*columns.fields(results), "schema") if c in results and c != "seed"]
+    """What tells the settings in results apart: the fields in which the runs differ, but for the seed; the version that
+    made them, and what they read."""
+    told_apart = [c for c in (*columns.fields(results), "schema", "inputs") if c in results and c != "seed"]
     return [c for c in told_apart if results[c].nunique(dropna=False) > 1]
 
 

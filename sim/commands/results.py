@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from sim.catalogue import COMMANDS
-from sim.cli.options import DEFAULT_OUT, Csv, Json, Out
+from sim.cli.options import DEFAULT_OUT, Csv, Json, Out, written
 from sim.cli.output import records, say, say_made_with, show_means, varied, write_json
 from sim.commands.sweep import SHOWN
 from sim.errors import InvalidInput
@@ -48,9 +48,12 @@ def results(
     run = rows["key"] + rows["inputs"]
     status = rows[~run.duplicated()]["status"].value_counts()
     counts = ", ".join(f"{n} {name}" for name, n in status.items())
-    say(f"{rows['key'].nunique()} runs ({counts}), {len(rows)} rows, {len(rows.columns)} columns")
+    say(f"{run.nunique()} runs ({counts}), {len(rows)} rows, {len(rows.columns)} columns")
     say_made_with(rows)
     if not {"split", "step"} <= set(rows.columns):
         return
-    last = rows[rows["step"] == rows.groupby("key")["step"].transform("max")]
-    show_means("mean over seeds, last checkpoint", table(last, SHOWN, ["split", *varied(rows)]), SHOWN)
+    last = rows[rows["step"] == rows.groupby(run)["step"].transform("max")]
+    several = rows.groupby("key")["inputs"].nunique().max() > 1
+    # What stands after the dot goes with the seed.
+    last = last.assign(inputs=last["inputs"] if several else last["inputs"].str.partition(".")[0])
+    show_means("mean over seeds, last checkpoint", table(last, SHOWN, ["split", *varied(last)]), SHOWN)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sim.catalogue import COMMANDS, EXECUTORS
-from sim.cli.options import DEFAULT_OUT, Device, Json, Out, checked_device
+from sim.cli.options import DEFAULT_OUT, Device, Json, Out, checked_device, written
 from sim.cli.output import finished, metric_columns, records, say, show_means, varied, write_json
 from sim.cli.training import train_missing
 from sim.files import write_text
@@ -48,6 +48,7 @@ def sweep(
         return
 
     from sim.config import SCHEMA
+    from sim.losses.equal import distinct, in_words
     from sim.studies import FACTORS, table
     from sim.sweeps.executors import Resources
     from sim.sweeps.store import Store
@@ -71,4 +72,4 @@ def sweep(
         # These runs were found by their keys, which hold the version.
         rows.insert(len(FACTORS) + 1, "schema", SCHEMA)
         text = rows.to_csv(index=False, float_format="%.5g", lineterminator="\n")
-        write_text(csv, f"# collapse sweep {specification} --csv {csv.name} (schema {SCHEMA})\n{text}")
+        write_text(csv, f"# collapse sweep {specification} --csv {csv.name}\n{text}")

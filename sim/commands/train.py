@@ -31,7 +31,7 @@ def train(
     json_file: Json = None,
 ) -> None:
     """Train one configuration with one or more seeds and print its collapse metrics."""
-    from sim.noise.effective import in_words
+    from sim.effective_noise import in_words
     from sim.sweeps.executors import Resources
     from sim.sweeps.grid import grid
     from sim.sweeps.store import Store

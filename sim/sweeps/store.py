@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sim.columns import told
-from sim.config import RunConfig
+from sim.config import SCHEMA, RunConfig, parse
 from sim.errors import InvalidInput
 from sim.files import digest, remove_parts, whole, writable_folder
 from sim.sweeps import index, inputs, unsaved
@@ -240,8 +240,8 @@ class Store:
         -------
         DataFrame
             ``key``, ``inputs`` (see `sim.sweeps.inputs`), ``schema``, ``status``, ``diverged_at``, ``seconds``, the config's
-            fields by dotted name, ``step``, ``split``, and the metrics, in this order. A run that diverged before its first
-            checkpoint has one row without metrics.
+            fields by dotted name, ``step``, ``split``, and the metrics. A run that diverged before its first checkpoint has
+            one row without metrics; `sim.columns` tells fields and metrics apart.
 
         Raises
         ------
@@ -251,26 +251,84 @@ class Store:
         import pandas as pd
 
         with closing(self._connect()) as db:
-            # One transaction, so that a run that another process adds between the two queries isn't seen by halves.
-            db.execute("BEGIN")
-            only = ""
-            if configs is not None:
-                db.execute("CREATE TEMP TABLE wanted (key TEXT PRIMARY KEY)")
-                db.executemany("INSERT OR IGNORE INTO wanted VALUES (?)", [(c.key(),) for c in configs])
-                only = "JOIN wanted USING (key)"
-            runs = db.execute(f"SELECT key, config, status, diverged_at, seconds FROM runs {only}").fetchall()
-            rows = db.execute(f"SELECT key, step, split, metrics FROM rows {only} ORDER BY key, step, split").fetchall()
-        fields = {key: flatten(json.loads(config)) for key, config, *_ in runs}
-        by_key: dict[str, dict[str, Any]] = {
-            key: {"key": key, "status": status, "diverged_at": at, "seconds": s, **fields[key]}
-            for key, _, status, at, s in runs
-        }
-        tidy = [
-            {**by_key[key], "step": step, "split": split, **json.loads(values)} for key, step, split, values in rows
-        ]
-        with_rows = {row["key"] for row in tidy}
-        tidy += [run for key, run in by_key.items() if key not in with_rows]
-        return told(pd.DataFrame(tidy), {name for of_run in fields.values() for name in of_run})
+            wanted = None if configs is None else self._stored(db, configs)
+            records = list(self._whole(db, wanted))
+        tidy, without = [], []
+        fields: set[str] = set()
+        for record in records:
+            run = {
+                "key": record.key,
+                "inputs": record.inputs,
+                "schema": record.schema,
+                "status": record.status,
+                "diverged_at": record.diverged_at,
+                "seconds": record.seconds,
+                **(form := flatten(json.loads(record.config))),
+            }
+            fields |= form.keys()
+            rows = sorted(json.loads(record.rows), key=lambda row: (row["step"], row["split"]))
+            tidy += [{**run, **row} for row in rows]
+            without += [] if rows else [run]
+        return told(pd.DataFrame(tidy + without), fields)
+
+    def _upgraded(self, run: dict[str, Any], rows: list[dict[str, Any]]) -> Record | None:
+        """A record of a run from before inputs were stored; None if rows of it, or its arrays, are missing."""
+        try:
+            form = json.loads(run["config"])
+            read = _inputs_of_old(form)
+            found = [{"step": r["step"], "split": r["split"], **json.loads(r["metrics"])} for r in rows]
+            steps = {round(k * form["steps"] / form["checkpoints"]) for k in range(form["checkpoints"] + 1)}
+            expected = {(step, split) for step in steps for split in form["evaluate"]}
+            record = Record(
+                run["key"], read, 1, run["config"], run["status"], run["diverged_at"], run["seconds"], run["finished"],
+                json.dumps(found), "",
+            )  # fmt: skip
+        except (ValueError, TypeError, KeyError, RecursionError):
+            return None
+        if record.status == "done" and {(row["step"], row["split"]) for row in found} != expected:
+            return None
+        place, before = self._array_file(record), self.folder / "arrays" / record.key[:2] / f"{record.key}.npz"
+        if before.exists() and not place.exists():
+            os.replace(before, place)
+        if place.exists():
+            return Record(**{**vars(record), "arrays": digest(place.read_bytes())})
+        return None if form.get("save_embeddings") and record.status == "done" else record
+
+
+def _inputs_of_old(form: dict[str, Any]) -> str:
+    """What a run of the first release read: nothing, or a bundled data set; of others nobody knows."""
+    if "backbone" in form:
+        return inputs.UNKNOWN
+    try:
+        config = parse(RunConfig, form)
+        name = config.data.name
+        foreign = any(registry.source(entry) for _, registry, entry in inputs.named(config))
+        if foreign or not inputs.bundled(name):
+            return inputs.UNKNOWN
+        return inputs.Reading().of(config)
+    except InvalidInput:
+        return inputs.UNKNOWN
+
+
+def _saved(result: RunResult, read: str, seconds: float) -> unsaved.Saved:
+    import numpy as np
+
+    content = io.BytesIO()
+    if result.arrays:
+        np.savez(content, **result.arrays)  # type: ignore[arg-type]
+    arrays = content.getvalue()
+    now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    config = result.config
+    record = Record(
+        config.key(), read, SCHEMA, config.model_dump_json(), result.status, result.diverged_at, float(seconds), now,
+        json.dumps(result.rows), digest(arrays) if arrays else "",
+    )  # fmt: skip
+    return record, arrays
+
+
+def _reason(error: Exception) -> str:
+    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(said.split())
 
 
 def load(folder: str | os.PathLike[str], query: str | None = None) -> pd.DataFrame:

@@ -10,9 +10,9 @@ import torch
 
 from sim import noise
 from sim.config import Noise, RunConfig, parse
+from sim.effective_noise import in_words, wrong_labels
 from sim.generators import Sample
 from sim.labels import Labels
-from sim.noise.effective import in_words, wrong_labels
 from sim.problems import Problem
 from sim.samplers import RunDraws
 from sim.samplers.batches import Batches
