@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.io import loadmat
 
+from realdata import mat
 from realdata.datasets import DataSet, Download, absent, halves
 from realdata.pictures import FilePictures, codes
 from realdata.trees import Shelf, Tree, refusal
@@ -108,17 +107,17 @@ def _find(shelf: Shelf, what: str) -> Tree:
 def _annotated(tree: Tree, name: str, field: str) -> list[tuple[str, int]]:
     """Names and models of the annotated images."""
     table = _mat(tree, name, "annotations")
-    if not {field, "class"} <= set(getattr(table.dtype, "names", None) or ()):
+    if not isinstance(table, dict) or not {field, "class"} <= set(table):
         raise tree.refusal(name, f"annotations with class and {field}")
-    try:
-        return [(str(note[field]), int(note["class"])) for note in np.atleast_1d(table)]
-    except (TypeError, ValueError, OverflowError) as error:
-        raise tree.refusal(name, f"annotations with one class and one {field} each ({error})") from None
+    found = list(zip(table[field], table["class"], strict=True))
+    if not all(isinstance(file, str) and type(model) is int for file, model in found):
+        raise tree.refusal(name, f"annotations with one class and one {field} each")
+    return found
 
 
 def _names(tree: Tree, name: str) -> list[str]:
-    names = [str(model) for model in np.atleast_1d(_mat(tree, name, "class_names"))]
-    if not all(model.strip() for model in names):
+    names = _mat(tree, name, "class_names")
+    if not isinstance(names, list) or not all(isinstance(model, str) and model.strip() for model in names):
         raise tree.refusal(name, "a name for each model")
     return names
 
@@ -126,9 +125,8 @@ def _names(tree: Tree, name: str) -> list[str]:
 def _mat(tree: Tree, name: str, table: str) -> Any:
     content = tree.read(name)
     try:
-        tables = loadmat(io.BytesIO(content), squeeze_me=True)
-    # scipy raises nearly anything on a broken file.
-    except Exception as error:
+        tables = mat.read(content)
+    except ValueError as error:
         raise tree.refusal(name, f"a readable MATLAB file ({str(error)[:200]})") from None
     if table not in tables:
         raise tree.refusal(name, f"a table {table}")

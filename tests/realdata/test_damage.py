@@ -107,14 +107,18 @@ def idx(name: str) -> Callable[[Path, Callable[..., Path]], tuple[str, Path]]:
     return make
 
 
-def cars(root: Path, _: Callable[..., Path]) -> tuple[str, Path]:
+def cars(compressed: bool) -> Callable[[Path, Callable[..., Path]], tuple[str, Path]]:
+    return lambda root, _: _cars(root, compressed)
+
+
+def _cars(root: Path, compressed: bool) -> tuple[str, Path]:
     (root / "car_ims").mkdir(parents=True)
     rows = np.empty((1, 2), dtype=[("relative_im_path", object), ("class", object)])
     for k in (0, 1):
         Image.new("RGB", (8, 8)).save(root / "car_ims" / f"{k}.png")
         rows[0, k] = (f"car_ims/{k}.png", k + 1)
     tables = {"annotations": rows, "class_names": np.array([["A 2000", "B 2001"]], object)}
-    savemat(root / "cars_annos.mat", tables, do_compression=True)
+    savemat(root / "cars_annos.mat", tables, do_compression=compressed)
     return "cars196", root / "cars_annos.mat"
 
 
@@ -141,7 +145,9 @@ READERS = {
     **{
         name: idx(name) for name in ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "train-images-idx3-ubyte.gz")
     },
-    "mat": cars,
+    "mat": cars(compressed=True),
+    # SciPy's reader ends its process on some of these.
+    "mat as it is": cars(compressed=False),
     **{suffix: image(suffix) for suffix in (".png", ".jpg", ".tiff", ".gif", ".webp", ".bmp")},
 }
 
@@ -158,14 +164,16 @@ def test_every_reader_with_damaged_files(reader: str, tmp_path: Path, pack: Call
         assert split.fingerprint() and split.pixels(size=4).size
 
     read()
-    for _ in range(CASES):
+    # MATLAB files are read by another process, which takes its time to start.
+    cases = CASES // 10 if reader.startswith("mat") else CASES
+    for _ in range(cases):
         place.write_bytes(damaged(whole, draws))
         try:
             read()
         except InvalidInput as error:
             messages.append(str(error))
     assert all("\n" not in message and len(message) < 1000 for message in messages)
-    assert len(messages) > CASES // 20, "damage that nothing notices"
+    assert len(messages) > cases // 20, "damage that nothing notices"
 
 
 def test_a_corrupt_lzma_member_is_named(tmp_path: Path, pack: Callable[..., Path]) -> None:
