@@ -26,7 +26,7 @@ from realdata.backbones import Backbone, Preprocessing
 from realdata.datasets import load, pictures
 from realdata.features import extract
 from realdata.finetune import CHECKPOINT, WEIGHTS, FineTune, Resources, finetune
-from sim import cli, files
+from sim import cli
 from sim.config import dotted, parse
 from sim.errors import InvalidInput
 
@@ -221,7 +221,7 @@ def test_a_full_disk_ends_an_extraction_in_one_line(
 ) -> None:
     split = pictures("cub200", cub200)
     with monkeypatch.context() as patched:
-        patched.setattr(files.os, "fsync", full)
+        patched.setattr(os, "fsync", full)
         with pytest.raises(InvalidInput, match="COLLAPSE_CACHE: got .*No space left on device") as error:
             extract(split, "a", net)
     assert "\n" not in str(error.value)
@@ -289,7 +289,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(cub200: Path, tmp_path: Path, mo
         (fsync if len(calls) < 3 else full)(handle)
 
     with monkeypatch.context() as patched:
-        patched.setattr(files.os, "fsync", fills)
+        patched.setattr(os, "fsync", fills)
         with pytest.raises(InvalidInput, match="checkpoint.pt'; allowed: a place that can be written .No space left"):
             finetune(config(cub200, steps=steps), out, Resources(save_every=1))
     assert sorted(p.name for p in out.iterdir()) == [CHECKPOINT, "lock"]

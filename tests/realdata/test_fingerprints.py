@@ -37,14 +37,19 @@ def bitmaps(root: Path, value: int) -> Path:
 def settle(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the files had been there for a while."""
     now = time.time_ns
-    monkeypatch.setattr(digests.time, "time_ns", lambda: now() + 10 * digests.SETTLED)
+    monkeypatch.setattr(time, "time_ns", lambda: now() + 10 * digests.SETTLED)
 
 
 def count(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The files that are read for their digests."""
     read: list[Path] = []
     own = digests.of_file
-    monkeypatch.setattr(digests, "of_file", lambda place: read.append(place) or own(place))
+
+    def noted(place: Path) -> str:
+        read.append(place)
+        return own(place)
+
+    monkeypatch.setattr(digests, "of_file", noted)
     return read
 
 
@@ -115,8 +120,13 @@ def test_a_second_look_reads_nothing(cub200: Path, tmp_path: Path, pack: Pack, m
     bird.write_bytes(content)
     assert pictures("cub200", cub200).fingerprint() != first and read[12:] == [bird]
     packed = pack(cub200, tmp_path / "zip" / "birds.zip")
-    opened = []
-    monkeypatch.setattr(Archive, "read", (lambda own: lambda *a: opened.append(a) or own(*a))(Archive.read))
+    opened, own = [], Archive.read
+
+    def noted(tree: Archive, name: str) -> bytes:
+        opened.append(name)
+        return own(tree, name)
+
+    monkeypatch.setattr(Archive, "read", noted)
     for _ in range(2):
         tree = Archive(packed / "birds.zip")
         tree.digests(sorted(tree.sizes))
