@@ -224,11 +224,9 @@ def problem(
         integer("size", size, 4)
         if features is not None:
             raise InvalidInput("size", size, "nothing with features: the backbone decides")
-    for field, value in (("root", root), ("features", features)):
-        if value is not None and not isinstance(value, str):
-            raise InvalidInput(field, value, "text")
     chosen = Protocol(protocol, per_super, merge_seed, limit, test_limit)
-    return _built(name, locate(name, root), fingerprint(name, root, features=features), chosen, size, features)
+    content = fingerprint(name, root, features=features)
+    return _built(name, locate(name, root), content, chosen, size, features)
 
 
 def fingerprint(name: str, root: str | None = None, *, features: str | None = None, **params: Any) -> str:
@@ -255,6 +253,9 @@ def fingerprint(name: str, root: str | None = None, *, features: str | None = No
     >>> fingerprint("digits") == fingerprint("digits", seed=1, protocol="zero_shot"), len(fingerprint("digits"))
     (True, 64)
     """
+    for field, value in (("root", root), ("features", features)):
+        if value is not None and not isinstance(value, str):
+            raise InvalidInput(field, value, "text")
     place = locate(name, root)
     images = _content(name, place, "" if DATASETS[name].bundled else state(place))
     if features is None:

@@ -160,7 +160,7 @@ def _below(place: Path) -> Iterator[tuple[str, os.stat_result | None]]:
                 continue
             if not entry.is_dir():
                 yield base + entry.name, status
-            elif (own := (status.st_dev, status.st_ino)) not in above:  # else a link to a folder that it is in
+            elif (own := (status.st_dev, status.st_ino)) not in above:  # else a link to where it is
                 yield from walk(entry.path, f"{base}{entry.name}/", (*above, own))
 
     try:
@@ -274,9 +274,8 @@ class Archive(Tree):
         # What the standard library raises depends on where an archive is broken, and how it was packed.
         except Exception as error:
             reason = f"{allowed} ({type(error).__name__}: {str(error)[:200]})"
-            raise (
-                self.refusal(name, reason) if name else refusal(self.place.name, self.place.parent, reason)
-            ) from None
+            where = (name, self.place) if name else (self.place.name, self.place.parent)
+            raise refusal(*where, reason) from None
 
     def read(self, name: str) -> bytes:
         """See `Tree.read`."""

@@ -145,7 +145,8 @@ DATASETS.register("cars196")(
         official={"train": (8054, 98), "test": (8131, 98)},
         gone=(
             "the official host no longer has it (404 since 2023); copies on Kaggle: cyizhuo/stanford-cars-by-classes-folder "
-            "(folders by model), rickyyyyyyy/torchvision-stanford-cars (with devkit and test labels)"
+            "(folders by model), rickyyyyyyy/torchvision-stanford-cars (with devkit and test labels); of parquet files, as on "
+            "Hugging Face, save the pictures as car_data/train/MODEL/*.jpg and car_data/test/MODEL/*.jpg"
         ),
         downloads=(
             Download(f"{SOURCE}car196/cars_train.tgz", "cars_train.tgz", "md5:065e5b463ae28d29e77c1b4b166cfe61"),

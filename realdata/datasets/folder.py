@@ -13,22 +13,10 @@ from realdata.trees import Folder, Tree
 from sim.catalogue import DATASETS
 
 SIZE = 64
-SUFFIXES: tuple[str, ...] = (
-    ".jpg",
-    ".jpeg",
-    ".jpe",
-    ".jfif",
-    ".png",
-    ".apng",
-    ".bmp",
-    ".dib",
-    ".gif",
-    ".webp",
-    ".avif",
-    ".tif",
-    ".tiff",
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".bmp", ".dib", ".gif", ".webp", ".avif", ".tif", ".tiff"),
+    *(".jp2", ".j2k", ".jpx", ".ppm", ".pgm", ".pbm", ".pnm", ".tga"),
 )
-SUFFIXES += (".jp2", ".j2k", ".jpx", ".ppm", ".pgm", ".pbm", ".pnm", ".tga")
 """What images' names end in, in small letters; Pillow reads them all, AVIF where it was built with it."""
 
 NAMES = {

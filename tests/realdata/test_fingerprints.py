@@ -45,11 +45,11 @@ def count(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     read: list[Path] = []
     own = digests.of_file
 
-    def counting(place: Path) -> str:
+    def noted(place: Path) -> str:
         read.append(place)
         return own(place)
 
-    monkeypatch.setattr(digests, "of_file", counting)
+    monkeypatch.setattr(digests, "of_file", noted)
     return read
 
 
@@ -122,11 +122,11 @@ def test_a_second_look_reads_nothing(cub200: Path, tmp_path: Path, pack: Pack, m
     packed = pack(cub200, tmp_path / "zip" / "birds.zip")
     opened, own = [], Archive.read
 
-    def counting(tree: Archive, name: str) -> bytes:
+    def noted(tree: Archive, name: str) -> bytes:
         opened.append(name)
         return own(tree, name)
 
-    monkeypatch.setattr(Archive, "read", counting)
+    monkeypatch.setattr(Archive, "read", noted)
     for _ in range(2):
         tree = Archive(packed / "birds.zip")
         tree.digests(sorted(tree.sizes))
