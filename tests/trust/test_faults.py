@@ -39,7 +39,8 @@ def test_what_is_wrong_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert trial.counts == dict.fromkeys(faults.COUNTED, 1) | {"exits": 2}
 
 
-@pytest.mark.parametrize("scenario", ["sweep-processes/kill", "verify/terminate"])
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("scenario", ["sweep-local/kill", "verify/terminate"])
 def test_a_disturbed_command_comes_to_the_same_end(scenario: str) -> None:
     trials("--trials", "1", "--only", scenario)
 
