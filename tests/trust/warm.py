@@ -6,6 +6,7 @@ if time ran out.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import multiprocessing
@@ -25,7 +26,7 @@ def child(order: dict[str, Any]) -> None:
     """Run pytest and end with its exit code."""
     import pytest
 
-    os.setsid()
+    os.setpgid(0, 0)
     output = os.open(order["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(output, 1)
     os.dup2(output, 2)
@@ -48,6 +49,9 @@ def serve() -> None:
         order = json.loads(line)
         process = fork.Process(target=child, args=(order,))
         process.start()
+        # Here as well as in the child: whoever comes first, there is a group to kill.
+        with contextlib.suppress(OSError):
+            os.setpgid(process.pid or 0, process.pid or 0)
         process.join(order["limit"])
         code = process.exitcode
         if code is None and process.pid is not None:
