@@ -44,12 +44,14 @@ def sweep(
             say(f"{name}: {len(spec.load(name, check=False))} runs")
         return
 
+    # Before what is slow to import: a file that is no specification is refused at once.
+    configs = spec.load(specification)
+
     from sim.studies import FACTORS, table
     from sim.sweeps.executors import Resources
     from sim.sweeps.store import Store
 
     EXECUTORS[executor]
-    configs = spec.load(specification)
     resources = Resources(checked_device(device), workers, scheduler)
     store = Store(out / "store")
     missing = len(configs) - len(store.finished(c.key() for c in configs))
