@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from figures import Entry, Source
 from figures.style import DOUBLE_COLUMN, POSITIVE_LOOK, line_with_band, name_of
 from sim.catalogue import FIGURES, LOSSES, RECORDED
-from sim.studies import table
+from sim.studies import made_with, table
 
 SHOWN = ("triplet", "margin", "multi_similarity", "npair")
 """Losses with a column."""
@@ -20,6 +22,8 @@ SHORT = {
     "cub200_merged": "CUB, merged",
     "cub200_zero_shot": "CUB, zero-shot",
 }
+MARKS = ("*", "†", "‡", "§")
+"""Of rows that were recorded with another version; below the figure stands what each means."""
 
 
 def draw(_: Source) -> Figure:
@@ -33,8 +37,14 @@ def draw(_: Source) -> Figure:
         sharey="row",
         squeeze=False,
     )
+    notes: list[str] = []
     for line, data in zip(axes, sets, strict=True):
-        summary = table(RECORDED[data](), ["recall_at_1"])
+        rows = RECORDED[data]()
+        summary = table(rows, ["recall_at_1"])
+        note = made_with(rows, data)
+        if note and note not in notes:
+            notes.append(note)
+        mark = MARKS[notes.index(note) % len(MARKS)] if note else ""
         for axis, loss in zip(line, SHOWN, strict=True):
             for positive in ("easy", "random"):
                 own = summary[(summary["loss.name"] == loss) & (summary["positive"] == positive)]
@@ -44,8 +54,16 @@ def draw(_: Source) -> Figure:
                 axis.set_title(LOSSES[loss].title or loss)
             if axis in axes[-1]:
                 axis.set_xlabel("label noise")
-        line[0].set_ylabel(f"{SHORT.get(data, data)}\nRecall@1")
-    axes[0, 0].legend(title="positives")
+        line[0].set_ylabel(f"{SHORT.get(data, data)}{mark}\nRecall@1")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, [f"{label} positives" for label in labels], loc="outside upper center", ncols=len(labels))
+    if notes:
+        figure.supxlabel(
+            "\n".join(f"{mark} {note}" for mark, note in zip(itertools.cycle(MARKS), notes)),
+            fontsize=6,
+            x=0.01,
+            ha="left",
+        )
     return figure
 
 

@@ -18,6 +18,7 @@ from figures.render import PACKAGES
 from sim.catalogue import FIGURES, STUDIES
 from sim.config import RunConfig
 from sim.files import write_text
+from sim.losses.equal import in_words as in_words_same
 from sim.studies import final, table
 from sim.sweeps.store import Store, flatten
 from sim.tables import readable
@@ -118,6 +119,7 @@ def write_report(
             "question": STUDIES[o.name].question,
             "words": in_words(o.findings),
             "diverged": o.diverged,
+            "same": in_words_same(STUDIES[o.name].same_losses(profile)),
             "runs": len(o.configs),
             "seeds": len({c.seed for c in o.configs}),
             "findings": o.findings,

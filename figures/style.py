@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 
 from sim.catalogue import POSITIVES
 from sim.registry import natural
+from sim.studies import columns_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,11 +77,13 @@ def name_of(positive: str) -> str:
 def line_with_band(axis: Axes, rows: pd.DataFrame, x: str, metric: str, look: Look, **more: Any) -> Line2D:
     """Means over ``x`` with the band of their intervals, from rows of `sim.studies.table`.
 
+    A mean that is not over all of its row's runs says so beside its point.
+
     Parameters
     ----------
     axis : matplotlib axes
     rows : DataFrame
-        With the columns ``x``, ``metric``, ``metric_low`` and ``metric_high``.
+        With the columns ``x``, ``runs`` and those of the metric.
     x, metric : str
     look : Look
         Of `looks_of`.
@@ -91,13 +94,17 @@ def line_with_band(axis: Axes, rows: pd.DataFrame, x: str, metric: str, look: Lo
     --------
     >>> import pandas as pd
     >>> from matplotlib.figure import Figure
-    >>> rows = pd.DataFrame({"noise": [0.0, 0.2], "spread": [1.0, 0.5], "spread_low": [0.9, 0.4], "spread_high": [1.1, 0.6]})
+    >>> from sim.studies import table
+    >>> rows = table(pd.DataFrame({"noise": [0.0, 0.0, 0.2, 0.2], "spread": [1.1, 0.9, 0.6, 0.4]}), ["spread"], ["noise"])
     >>> line = line_with_band(Figure().subplots(), rows, "noise", "spread", POSITIVE_LOOK["easy"], label="easy")
     >>> line.get_color(), line.get_label()
     ('#0072B2', 'easy')
     """
-    (line,) = axis.plot(rows[x], rows[metric], **{**look, **more})
-    axis.fill_between(
-        rows[x], rows[f"{metric}_low"], rows[f"{metric}_high"], color=line.get_color(), alpha=0.2, linewidth=0
-    )
+    mean, low, high, number = (rows[column] for column in columns_of(metric))
+    (line,) = axis.plot(rows[x], mean, **{**look, **more})
+    axis.fill_between(rows[x], low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+    for at, y, n, runs in zip(rows[x], mean, number, rows["runs"], strict=True):
+        if 0 < n < runs:
+            text, colour = f"{n} of {runs}", line.get_color()
+            axis.annotate(text, (at, y), xytext=(2, 3), textcoords="offset points", fontsize=5, color=colour)
     return line

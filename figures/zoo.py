@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from figures import Entry, Source
 from figures.style import DOUBLE_COLUMN, line_with_band, looks_of, name_of
-from sim.catalogue import FIGURES
+from sim.catalogue import FIGURES, LOSSES, STUDIES
 from sim.studies import final, table
 
 METRICS = {
@@ -15,12 +15,18 @@ METRICS = {
     "subclusters_linkage": "sub-clusters",
     "recall_at_1": "Recall@1\n(modes)",
 }
-ACROSS = 6
+ACROSS = 5
+
+
+def called(loss: str) -> str:
+    """A loss's title, or its name."""
+    return LOSSES[loss].title or loss.replace("_", " ")
 
 
 def draw(source: Source) -> Figure:
     """Bands of three rows (the metrics), a column for each loss, a line for each positive policy."""
     summary = table(final(source.results), list(METRICS), ["loss.name", "positive", "noise.level"])
+    same = STUDIES["zoo"].same_losses("quick")
     losses = list(dict.fromkeys(c.loss.name for c in source.configs))
     bands = -(-len(losses) // ACROSS)
     figure, axes = plt.subplots(
@@ -35,7 +41,7 @@ def draw(source: Source) -> Figure:
             axis.set_ylim(0, {"relative_spread": 1.25, "subclusters_linkage": 4.9, "recall_at_1": 1.05}[metric])
             axis.grid(True)
             if row == 0:
-                axis.set_title(loss.replace("_", " "), fontsize=7)
+                axis.set_title("\n= ".join(called(name) for name in (loss, *same.get(loss, ()))), fontsize=7)
             if place % ACROSS == 0:
                 axis.set_ylabel(label, fontsize=7)
             else:
@@ -55,7 +61,7 @@ FIGURES.register("zoo")(
         title="Every loss against noise",
         caption=(
             "Two classes of four modes embedded on the sphere, labels drawn afresh at every step; new samples, mean and 95 % interval over seeds (3 in the "
-            "quick profile, 10 in the full one). Negatives: random for contrastive, triplet and margin, else all; losses on class vectors see all samples."
+            "quick profile, 10 in the full one). Negatives: random for contrastive, triplet and margin, else all; losses on class vectors see all samples. Losses that are one with a single positive an anchor share a panel."
         ),
         study="zoo",
         draw=draw,

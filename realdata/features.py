@@ -1,33 +1,30 @@
 """Frozen features: what a pretrained backbone says of each image, computed once and kept in a cache.
 
 A cache entry is a folder ``<data set>-<split>-<backbone>-<hash>`` with ``features.npy`` and ``about.json``. The hash is of
-the images' fingerprint, the backbone, its weights' SHA-256 and the preprocessing, so that nothing stale is ever found.
+the images' content, the backbone, its weights' SHA-256 and the preprocessing, so that nothing stale is ever found. Every file
+ends in its own checksum: one that was damaged is extracted again.
 Extraction writes chunks, each moved into place when whole: one that was interrupted goes on where it was.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import pooch
 import torch
 from filelock import FileLock
 from torch import nn
 
 from realdata.backbones import Backbone, Preprocessing
+from realdata.digests import CACHE_VARIABLE, cache, intact, joined, sealed
 from realdata.pictures import Pictures
 from sim.errors import InvalidInput
 from sim.files import whole
-
-CACHE_VARIABLE = "COLLAPSE_CACHE"
-"""Environment variable: the folder for extracted features; if it isn't set, the user's cache folder."""
 
 CHUNK = 256
 """Images a chunk: what an interruption costs at most."""
@@ -35,18 +32,8 @@ CHUNK = 256
 BATCH = 32
 
 
-def cache() -> Path:
-    """The folder of the cache.
-
-    Examples
-    --------
-    >>> from unittest import mock
-    >>> with mock.patch.dict(os.environ, {CACHE_VARIABLE: "/data/features"}):
-    ...     cache().as_posix()
-    '/data/features'
-    """
-    own = os.environ.get(CACHE_VARIABLE)
-    return Path(own).expanduser() if own else Path(pooch.os_cache("class-collapse")) / "features"
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def extract(
@@ -56,6 +43,7 @@ def extract(
     *,
     device: str = "cpu",
     on_images: Callable[[int], None] = lambda n: None,
+    on_damage: Callable[[str], None] = _tell,
 ) -> np.ndarray:
     """The features of all images of a split, from the cache if they are there.
 
@@ -70,6 +58,8 @@ def extract(
         that were extracted first are kept.)
     on_images : callable
         Told how many more images are done.
+    on_damage : callable
+        Told, in a line, which kept file was damaged; its features are extracted again.
 
     Returns
     -------
@@ -78,7 +68,7 @@ def extract(
     Raises
     ------
     InvalidInput
-        If an image is broken, or a cached file is, or the device isn't there.
+        If an image is broken, the cache can't be written or the device isn't there.
     """
     try:
         torch.empty(0, device=device)
@@ -91,40 +81,54 @@ def extract(
         "preprocessing": asdict(net.preprocessing),
         "chunk": [CHUNK, BATCH],
     }
-    key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
-    entry = cache() / f"{title}-{net.name}-{key}"
+    entry = cache() / f"{title}-{net.name}-{joined(about)[:16]}"
     place = entry / "features.npy"
     try:
         entry.mkdir(parents=True, exist_ok=True)
+        # Runs of a sweep that start together must not all extract.
+        with FileLock(entry / "lock"):
+            for part in entry.rglob("*.part"):  # left behind by one that was killed
+                part.unlink(missing_ok=True)
+            shown, note = (
+                json.dumps({"title": title, "n": len(pictures), **about}, indent=2).encode(),
+                entry / "about.json",
+            )
+            if not note.exists() or note.read_bytes() != shown:
+                with whole(note) as file:
+                    file.write(shown)
+            features = _read(place, len(pictures), on_damage)
+            if features is None:
+                features = _extract(pictures, net, entry, device, on_images, on_damage)
     except OSError as error:
-        raise InvalidInput(CACHE_VARIABLE, str(entry), f"a folder that can be written ({error})") from None
-    # Runs of a sweep that start together must not all extract.
-    with FileLock(entry / "lock"):
-        if not place.exists():
-            _write(entry / "about.json", json.dumps({"title": title, "n": len(pictures), **about}, indent=2).encode())
-            _extract(pictures, net, entry, device, on_images)
-    features = _read(place)
-    if features is None or len(features) != len(pictures):
-        raise InvalidInput(CACHE_VARIABLE, str(place), "features as extracted; delete this folder to extract again")
+        raise InvalidInput(CACHE_VARIABLE, str(entry), f"a folder that can be written ({error.strerror})") from None
     return features
 
 
-def _extract(pictures: Pictures, net: Backbone, entry: Path, device: str, on_images: Callable[[int], None]) -> None:
+def _extract(
+    pictures: Pictures,
+    net: Backbone,
+    entry: Path,
+    device: str,
+    on_images: Callable[[int], None],
+    on_damage: Callable[[str], None],
+) -> np.ndarray:
     chunks = entry / "chunks"
     chunks.mkdir(exist_ok=True)
     model, done = None, []
     for start in range(0, len(pictures), CHUNK):
         rows = np.arange(start, min(start + CHUNK, len(pictures)))
         place = chunks / f"{start}.npy"
-        features = _read(place)
-        if features is None or len(features) != len(rows):
+        features = _read(place, len(rows), on_damage)
+        if features is None:
             model = model or net.build(device)
             features = _run(model, pictures, net.preprocessing, rows, device)
             _write(place, features)
         done.append(features)
         on_images(len(rows))
-    _write(entry / "features.npy", np.concatenate(done))
+    found: np.ndarray = np.concatenate(done)
+    _write(entry / "features.npy", found)
     shutil.rmtree(chunks)
+    return found
 
 
 def _run(
@@ -141,18 +145,16 @@ def _run(
     return features
 
 
-def _read(place: Path) -> np.ndarray | None:
-    """A stored array; None if there is none or it's broken."""
-    try:
-        features: np.ndarray = np.load(place)
-    except (OSError, ValueError, EOFError):
+def _read(place: Path, n: int, on_damage: Callable[[str], None]) -> np.ndarray | None:
+    """A kept array of ``n`` rows; None if there is none, or it was damaged."""
+    if not place.exists():
         return None
-    return features if features.ndim == 2 and np.isfinite(features).all() else None
+    features: np.ndarray | None = np.load(place) if intact(place) else None
+    if features is None or features.ndim != 2 or len(features) != n:
+        on_damage(f"{place} was damaged; its features are extracted again")
+        return None
+    return features
 
 
-def _write(place: Path, content: np.ndarray | bytes) -> None:
-    with whole(place) as file:
-        if isinstance(content, bytes):
-            file.write(content)
-        else:
-            np.save(file, content)
+def _write(place: Path, features: np.ndarray) -> None:
+    sealed(CACHE_VARIABLE, place, lambda file: np.save(file, features))

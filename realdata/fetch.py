@@ -52,8 +52,9 @@ def fetch(
         what was published.
     """
     data = DATASETS[name]
-    if not data.downloads:
-        raise InvalidInput("dataset", name, "one with an official source: " + ", ".join(downloadable()))
+    if name not in downloadable():
+        reason = f" ({data.gone})" if data.gone else ""
+        raise InvalidInput("dataset", name, "one with an official source: " + ", ".join(downloadable()) + reason)
     if root is None and DATA_VARIABLE not in os.environ:
         raise InvalidInput("root", None, f"a folder for {name}, here or in the folder that {DATA_VARIABLE} names")
     folder = Path(os.environ[DATA_VARIABLE]) / name if root is None else Path(root)
@@ -73,7 +74,7 @@ def fetch(
 
 def downloadable() -> list[str]:
     """Names of the data sets that `fetch` can download."""
-    return [name for name in DATASETS if DATASETS[name].downloads]
+    return [name for name in DATASETS if DATASETS[name].downloads and not DATASETS[name].gone]
 
 
 def _retrieve(download: Download, folder: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import math
 import struct
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -64,8 +63,10 @@ def read(place: Path, dimensions: int) -> np.ndarray:
     """
     try:
         content = gzip.decompress(place.read_bytes()) if place.suffix == ".gz" else place.read_bytes()
-    except (OSError, EOFError, zlib.error) as error:
-        raise refusal(place.name, place.parent, f"a complete gzip file ({error})") from None
+    # gzip raises errors of three libraries.
+    except Exception as error:
+        what = "a complete gzip file" if place.suffix == ".gz" else "a file that can be read"
+        raise refusal(place.name, place.parent, f"{what} ({error})") from None
     header = 4 + 4 * dimensions
     if content[:4] != bytes([0, 0, 8, dimensions]) or len(content) < header:
         raise refusal(place.name, place.parent, f"an IDX file of unsigned bytes in {dimensions} dimensions")
@@ -107,7 +108,7 @@ def pictures(name: str, root: Path, split: str, coarse: Sequence[int]) -> ArrayP
     images, labels = found["images"], found["labels"]
     if len(images) != len(labels) or not len(images):
         raise refusal(f"{len(images)} {split} images", root, f"as many as labels ({len(labels)}), not 0")
-    if images.shape[1] != images.shape[2]:
+    if images.shape[1] != images.shape[2] or not images.shape[1]:
         raise refusal(f"images of {images.shape[1]} x {images.shape[2]}", root, "square images")
     if labels.max() >= len(coarse):
         raise refusal(f"{split} label {labels.max()}", root, f"labels 0..{len(coarse) - 1}")

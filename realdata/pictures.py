@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import abc
 import hashlib
-import io
-import json
 from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
 
+from realdata.decoding import READING, decoded
+from realdata.digests import joined
 from realdata.trees import Tree
 from sim.errors import integer
 from sim.generators import Sample
@@ -82,7 +82,7 @@ class Pictures(abc.ABC):
 
     @abc.abstractmethod
     def fingerprint(self) -> str:
-        """A hash that differs if the images do (their names and sizes, or their content)."""
+        """A hash of the images' content, in their order; not of their names and labels."""
 
     def sample(self, size: int | None = None) -> Sample:
         """All of it, read into memory."""
@@ -128,7 +128,8 @@ class ArrayPictures(Pictures):
 
     def fingerprint(self) -> str:
         """See `Pictures.fingerprint`."""
-        return hashlib.sha256(self.values.tobytes()).hexdigest()
+        values = hashlib.sha256(np.ascontiguousarray(self.values).data).hexdigest()
+        return joined(values, self.values.shape, self.values.dtype.str, self.top, np.dtype(self.dtype).str)
 
 
 class FilePictures(Pictures):
@@ -141,7 +142,7 @@ class FilePictures(Pictures):
     classes, modes, size
         See `Pictures`.
     mode : str
-        ``RGB`` or ``L`` (grey); pictures are converted to it.
+        ``RGB`` or ``L`` (grey); pictures are converted to it, see `realdata.decoding.decoded`.
 
     Raises
     ------
@@ -184,15 +185,19 @@ class FilePictures(Pictures):
         tree, name = self.sources[row]
         content = tree.read(name)
         try:
-            with Image.open(io.BytesIO(content)) as picture:
-                return picture.convert(self.mode)
+            return decoded(content, self.mode)
         # Pillow's decoders raise nearly anything on a broken file.
         except Exception as error:
-            raise tree.refusal(name, f"a readable image ({error})") from None
+            raise tree.refusal(name, f"a readable image ({str(error)[:200]})") from None
 
     def fingerprint(self) -> str:
         """See `Pictures.fingerprint`."""
-        return hashlib.sha256(json.dumps([[n, t.sizes[n]] for t, n in self.sources]).encode()).hexdigest()
+        trees = {id(tree): tree for tree, _ in self.sources}
+        found: dict[tuple[int, str], str] = {}
+        for key, tree in trees.items():
+            names = [name for of, name in self.sources if of is tree]
+            found.update(zip(((key, name) for name in names), tree.digests(names), strict=True))
+        return joined(READING, self.mode, self.size, [found[id(tree), name] for tree, name in self.sources])
 
 
 def square(

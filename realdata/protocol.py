@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,9 @@ from PIL import Image
 from realdata import backbones
 from realdata import features as frozen
 from realdata.datasets import SPLITS, locate
+from realdata.digests import joined
 from realdata.pictures import Pictures
+from realdata.trees import state
 from sim.catalogue import DATASETS
 from sim.errors import InvalidInput, choice, integer
 from sim.generators import Sample
@@ -190,7 +192,7 @@ def problem(
     size: int | None = None,
     features: str | None = None,
 ) -> Problem:
-    """A problem made of a data set. The same object is given again for the same arguments, so that runs share its memory.
+    """A problem made of a data set. The same object is given again for the same arguments and data, so that runs share its memory.
 
     Parameters
     ----------
@@ -222,11 +224,50 @@ def problem(
         integer("size", size, 4)
         if features is not None:
             raise InvalidInput("size", size, "nothing with features: the backbone decides")
+    chosen = Protocol(protocol, per_super, merge_seed, limit, test_limit)
+    content = fingerprint(name, root, features=features)
+    return _built(name, locate(name, root), content, chosen, size, features)
+
+
+def fingerprint(name: str, root: str | None = None, *, features: str | None = None, **params: Any) -> str:
+    """What a data set holds: a hash of every image's content and label, equal for folders and archives of the same files.
+
+    A second look at unchanged files reads none of them, see `realdata.digests`.
+
+    Parameters
+    ----------
+    name, root
+        See `problem`.
+    features : str, optional
+        With a backbone, its weights and preprocessing are hashed as well.
+    **params
+        Of `problem`; nothing else in them changes what is there.
+
+    Raises
+    ------
+    InvalidInput
+        If the data aren't there, or can't be read.
+
+    Examples
+    --------
+    >>> fingerprint("digits") == fingerprint("digits", seed=1, protocol="zero_shot"), len(fingerprint("digits"))
+    (True, 64)
+    """
     for field, value in (("root", root), ("features", features)):
         if value is not None and not isinstance(value, str):
             raise InvalidInput(field, value, "text")
-    chosen = Protocol(protocol, per_super, merge_seed, limit, test_limit)
-    return _built(name, locate(name, root), chosen, size, features)
+    place = locate(name, root)
+    images = _content(name, place, "" if DATASETS[name].bundled else state(place))
+    if features is None:
+        return images
+    net = backbones.backbone(features)
+    return joined(images, net.name, net.digest(), asdict(net.preprocessing))
+
+
+@functools.lru_cache(maxsize=16)
+def _content(name: str, root: Path, state: str) -> str:
+    splits = [DATASETS[name].read(root, split) for split in SPLITS]
+    return joined(name, [[s.fingerprint(), s.classes.tolist(), s.modes.tolist()] for s in splits])
 
 
 def pictures_of_test(name: str, params: dict[str, Any], rows: Sequence[int]) -> list[Image.Image]:
@@ -253,7 +294,8 @@ def pictures_of_test(name: str, params: dict[str, Any], rows: Sequence[int]) -> 
 
 
 @functools.lru_cache(maxsize=4)
-def _built(name: str, root: Path, protocol: Protocol, size: int | None, features: str | None) -> Problem:
+def _built(name: str, root: Path, content: str, protocol: Protocol, size: int | None, features: str | None) -> Problem:
+    """``content`` is what the data were when this was built: others are built anew."""
     splits = [DATASETS[name].read(root, split) for split in SPLITS]
     train, test = parts(splits[0], splits[1], protocol)
     if features is None:

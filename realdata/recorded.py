@@ -1,6 +1,7 @@
 """Results on data that isn't ours to ship: the rows of the shipped specifications, one file a specification.
 
-Made with ``collapse sweep NAME --csv NAME.csv`` for a shipped specification NAME where its data are; the first line says so.
+Made with ``collapse sweep NAME --csv NAME.csv`` for a shipped specification NAME where its data are; the first line says so, and
+the column ``schema`` which version of the training program (`sim.config.SCHEMA`) made them.
 A plugin brings its own: `sim.catalogue.RECORDED` takes a function without arguments that gives such rows.
 """
 
@@ -12,7 +13,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from sim.catalogue import RECORDED
-from sim.studies import FINE_LABEL_METRICS, easy_against
+from sim.studies import FINE_LABEL_METRICS, easy_against, made_with
 from sim.tables import markdown, wide
 from sim.verdict import decide
 
@@ -82,10 +83,12 @@ def page() -> str:
         findings = decide(easy_against(found, FINE_LABEL_METRICS, "random"))
         count = {v: sum(f.verdict == v for f in findings) for v in ("holds", "inconclusive", "fails")}
         command = f"`collapse sweep {name}`: " if name in names() else ""
+        note = made_with(found, name)
         parts += [
             f"## {TITLES.get(name, name)}",
             f"{command}{len(found)} runs. Recall@1 and MAP@R greater with easy positives: confirmed in {count['holds']} of "
             f"{len(findings)} comparisons, undecided in {count['inconclusive']}, refuted in {count['fails']}.",
+            *([f"**{note[0].upper()}{note[1:]}.**"] if note else []),
             markdown(wide(found, "recall_at_1", lambda text: f"**{text}**")),
         ]
     return "\n\n".join(parts) + "\n"

@@ -10,24 +10,37 @@ import abc
 import copy
 import functools
 import gzip
+import hashlib
 import os
 import shutil
 import tarfile
 import tempfile
+import time
 import weakref
 import zipfile
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
+from realdata import digests
 from sim.errors import InvalidInput
 
 ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz")
 
-BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
-"""What the standard library raises for archives that are truncated, corrupt or encrypted."""
+SYSTEM = {"__macosx", "@eadir", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information"}
+"""What operating systems leave in folders, in small letters; and names that begin with a dot."""
+
+
+def by_system(name: str) -> bool:
+    """Whether a file is hidden or an operating system's, and no part of a data set.
+
+    Examples
+    --------
+    >>> [by_system(name) for name in ("cat/._0.png", "__MACOSX/cat/0.png", ".ipynb_checkpoints/0.png", "cat/0.png")]
+    [True, True, True, False]
+    """
+    return any(part.startswith(".") or part.lower() in SYSTEM for part in name.split("/"))
 
 
 def refusal(name: str, where: Path, allowed: str) -> InvalidInput:
@@ -77,6 +90,20 @@ class Tree(abc.ABC):
             If it isn't there or can't be read.
         """
 
+    def digests(self, names: Sequence[str]) -> list[str]:
+        """SHA-256 of the contents of files.
+
+        Raises
+        ------
+        InvalidInput
+            See `read`.
+        """
+        return [hashlib.sha256(self.read(name)).hexdigest() for name in names]
+
+    def digest(self, name: str) -> str:
+        """SHA-256 of the content of one file."""
+        return self.digests([name])[0]
+
     def holds(self, name: str) -> bool:
         """Whether there is a file, or a folder with files, of this name."""
         return name in self.sizes or any(own.startswith(f"{name}/") for own in self.sizes)
@@ -100,8 +127,7 @@ class Folder(Tree):
 
     def __init__(self, place: Path) -> None:
         self.place = place
-        found = (Path(folder, name) for folder, _, names in os.walk(place, followlinks=True) for name in names)
-        self.sizes = {p.relative_to(place).as_posix(): p.stat().st_size for p in sorted(found) if p.is_file()}
+        self.sizes = {name: status.st_size if status else 0 for name, status in sorted(_below(place))}
 
     def read(self, name: str) -> bytes:
         """See `Tree.read`."""
@@ -111,6 +137,67 @@ class Folder(Tree):
             return (self.place / name).read_bytes()
         except OSError as error:
             raise self.refusal(name, f"a readable file ({error})") from None
+
+    def digests(self, names: Sequence[str]) -> list[str]:
+        """See `Tree.digests`. Files that haven't changed since they were last asked for aren't read."""
+        try:
+            return digests.of_files(self.place, names)
+        except OSError as error:
+            raise refusal(str(error.filename), self.place, f"a readable file ({error.strerror})") from None
+
+
+def _below(place: Path) -> Iterator[tuple[str, os.stat_result | None]]:
+    """The files below a folder, links followed, and their status; None for a link to nothing."""
+
+    def walk(folder: str, base: str, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[str, os.stat_result | None]]:
+        for entry in os.scandir(folder):
+            if by_system(entry.name):
+                continue
+            try:
+                status = entry.stat()
+            except FileNotFoundError:
+                yield base + entry.name, None
+                continue
+            if not entry.is_dir():
+                yield base + entry.name, status
+            elif (own := (status.st_dev, status.st_ino)) not in above:  # else a link to where it is
+                yield from walk(entry.path, f"{base}{entry.name}/", (*above, own))
+
+    try:
+        status = place.stat()
+        yield from walk(str(place), "", ((status.st_dev, status.st_ino),))
+    except OSError as error:
+        raise refusal(str(error.filename), place, f"a folder that can be read ({error.strerror})") from None
+
+
+def state(place: Path) -> str:
+    """What changes if a file below a folder does: a hash of the files' names, sizes, times and inodes.
+
+    A file that has only just changed may change again without these telling, so its content is hashed.
+
+    Raises
+    ------
+    InvalidInput
+        For a file or a folder that can't be read.
+
+    Examples
+    --------
+    >>> root = Path(tempfile.mkdtemp())
+    >>> _ = (root / "0.txt").write_bytes(b"zero")
+    >>> before = state(root)
+    >>> _ = (root / "0.txt").write_bytes(b"nine")
+    >>> before == state(root)
+    False
+    """
+    at, seen = time.time_ns(), hashlib.sha256()
+    try:
+        for name, status in sorted(_below(place)):
+            seen.update(os.fsencode(f"{name}\0{digests.look(status) if status else ''}\0"))
+            if status and not digests.settled(status, at):
+                seen.update(digests.of_file(place / name).encode())
+    except OSError as error:
+        raise refusal(str(error.filename), place, f"a file that can be read ({error.strerror})") from None
+    return seen.hexdigest()
 
 
 class Archive(Tree):
@@ -143,9 +230,12 @@ class Archive(Tree):
         self.place = place
         members: list[tuple[str, zipfile.ZipInfo | tarfile.TarInfo]]
         with self._naming("a complete archive"):
+            self._look = digests.look(place.stat())
             if place.suffix == ".zip":
                 self._zip = zipfile.ZipFile(place)
-                members = [(m.filename, m) for m in self._zip.infolist() if not m.is_dir()]
+                # Windows has written other slashes.
+                named = [(m.filename.replace("\\", "/"), m) for m in self._zip.infolist()]
+                members = [(name, m) for name, m in named if not name.endswith("/")]
             else:
                 file = _plain(place)
                 weakref.finalize(self, file.close)
@@ -154,7 +244,8 @@ class Archive(Tree):
                 _ended(file)
         for name, member in members:
             self._refuse_escape(name, member)
-        self._keep({PurePosixPath(name).as_posix(): member for name, member in members})
+        plain = ((PurePosixPath(name).as_posix(), member) for name, member in members)
+        self._keep({name: member for name, member in plain if not by_system(name)})
 
     def _keep(self, members: dict[str, zipfile.ZipInfo | tarfile.TarInfo]) -> None:
         self._members = members
@@ -169,6 +260,8 @@ class Archive(Tree):
 
     def _refuse_escape(self, name: str, member: zipfile.ZipInfo | tarfile.TarInfo) -> None:
         path = PurePosixPath(name)
+        if not path.parts:
+            raise self.refusal(name, "an archive whose members have names")
         if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in path.parts[0]:
             raise self.refusal(name, "an archive without members that point out of its folder")
         if isinstance(member, tarfile.TarInfo) and not member.isfile():
@@ -178,11 +271,11 @@ class Archive(Tree):
     def _naming(self, allowed: str, name: str = "") -> Iterator[None]:
         try:
             yield
-        except BROKEN as error:
-            reason = f"{allowed} ({type(error).__name__}: {error})"
-            raise (
-                self.refusal(name, reason) if name else refusal(self.place.name, self.place.parent, reason)
-            ) from None
+        # What the standard library raises depends on where an archive is broken, and how it was packed.
+        except Exception as error:
+            reason = f"{allowed} ({type(error).__name__}: {str(error)[:200]})"
+            where = (name, self.place) if name else (self.place.name, self.place.parent)
+            raise refusal(*where, reason) from None
 
     def read(self, name: str) -> bytes:
         """See `Tree.read`."""
@@ -196,6 +289,30 @@ class Archive(Tree):
             if len(content) != member.size:
                 raise EOFError("it ends too early")
             return content
+
+    def digests(self, names: Sequence[str]) -> list[str]:
+        """See `Tree.digests`. They are remembered by the archive's own."""
+        key = self._as_opened()
+        known, new, found = digests.recall(key), {}, []
+        for name in names:
+            member = self._members.get(name)
+            packed = member.filename if isinstance(member, zipfile.ZipInfo) else member.name if member else name
+            if packed not in known and packed not in new:
+                new[packed] = hashlib.sha256(self.read(name)).hexdigest()
+            found.append(known.get(packed) or new[packed])
+        if self._as_opened() == key:
+            digests.remember(key, known, new)
+        return found
+
+    def _as_opened(self) -> str:
+        """The archive's own digest."""
+        try:
+            digest = digests.of_files(self.place.parent, [self.place.name])[0]
+            if digests.look(self.place.stat()) == self._look:
+                return digest
+        except OSError as error:
+            raise refusal(self.place.name, self.place.parent, f"a readable file ({error.strerror})") from None
+        raise refusal(self.place.name, self.place.parent, "an archive that doesn't change while it is read")
 
 
 def unpacked(place: Path) -> Path:
@@ -251,7 +368,10 @@ class Shelf:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        inside = sorted(root.iterdir()) if root.is_dir() else []
+        try:
+            inside = sorted(p for p in root.iterdir() if not by_system(p.name)) if root.is_dir() else []
+        except OSError as error:
+            raise refusal(root.name, root.parent, f"a folder that can be read ({error.strerror})") from None
         self._folders = [root, *(p for p in inside if p.is_dir())]
         archives = [p for p in inside if p.is_file() and p.name.endswith(ARCHIVES)]
         # Beside x.tar, x.tgz or x.tar.gz is the same archive, slower.

@@ -6,7 +6,8 @@ import hashlib
 import json
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
@@ -15,8 +16,40 @@ from sim import problems
 from sim.catalogue import LOSSES, NETS, OPTIMIZERS, SCHEDULES, WEIGHTINGS
 from sim.errors import LARGEST, InvalidInput, takes, within_memory
 
-SCHEMA = 1
-"""Version of what a run means; a change of the training program that changes results adds one."""
+
+@dataclass(frozen=True)
+class Change:
+    """A change of results.
+
+    Attributes
+    ----------
+    what : str
+        In a few words.
+    fields : tuple of str
+        Dotted fields: runs that set one of them are changed, the others aren't; none: all runs are.
+
+    Examples
+    --------
+    >>> change = Change("test images", ("data.params.test_limit",))
+    >>> change.hits(["loss.name", "data.params.limit"]), change.hits(["data.params.test_limit"])
+    (False, True)
+    """
+
+    what: str
+    fields: tuple[str, ...] = ()
+
+    def hits(self, fields: Iterable[str]) -> bool:
+        """Whether it changed the results of runs that set these fields."""
+        return not self.fields or not set(self.fields).isdisjoint(fields)
+
+
+SCHEMA = 2
+"""Version of what a run means; a change of the training program that changes results adds one, and an entry to `CHANGES`."""
+
+CHANGES: dict[int, Change] = {
+    2: Change("the images that test_limit picks are drawn from another stream", ("data.params.test_limit",)),
+}
+"""What each version changed: the results of which runs of earlier versions are no longer what this one computes."""
 
 ADDED_LATER = ("memory", "robust")
 """Fields that came after runs had been stored: left at their defaults they don't change a run's name."""

@@ -12,6 +12,32 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sim.errors import InvalidInput
+
+HALF = (torch.float16, torch.bfloat16)
+
+
+def floating(field: str, values: Any) -> Tensor:
+    """A tensor of numbers to compute with: float32 and float64 as they are, float16 and bfloat16 widened to float32.
+
+    Raises
+    ------
+    InvalidInput
+        For anything else: whole numbers have no gradient, and complex ones no order.
+
+    Examples
+    --------
+    >>> floating("embeddings", torch.ones(2, dtype=torch.bfloat16)).dtype
+    torch.float32
+    >>> floating("embeddings", torch.tensor([1, 2]))
+    Traceback (most recent call last):
+    sim.errors.InvalidInput: embeddings: got torch.int64; allowed: a tensor of float16, bfloat16, float32 or float64
+    """
+    if not isinstance(values, Tensor) or values.dtype not in (*HALF, torch.float32, torch.float64):
+        kind = values.dtype if isinstance(values, Tensor) else type(values)
+        raise InvalidInput(field, kind, "a tensor of float16, bfloat16, float32 or float64")
+    return values.float() if values.dtype in HALF else values
+
 
 class _Pairwise(torch.autograd.Function):
     """D_ij = ||x_i - x_j||; backward is two small products instead of a second pass over all differences."""
@@ -38,12 +64,13 @@ def pairwise(x: Tensor) -> Tensor:
 
     Parameters
     ----------
-    x : Tensor, shape (..., B, m), float32 or float64
+    x : Tensor, shape (..., B, m)
+        Floating; half precision is computed in float32.
 
     Returns
     -------
     Tensor, shape (..., B, B)
-        ``D[..., i, j] = ||x_i - x_j||``, differentiable in ``x`` (once); the gradient at D = 0 is 0.
+        ``D[..., i, j] = ||x_i - x_j||``, dtype of ``x``, differentiable in ``x`` (once); the gradient at D = 0 is 0.
 
     Examples
     --------
@@ -54,8 +81,8 @@ def pairwise(x: Tensor) -> Tensor:
     >>> x.grad.tolist()
     [[0.0, 0.0], [0.0, 0.0], [0.0, 0.0]]
     """
-    result: Tensor = _Pairwise.apply(x)  # type: ignore[no-untyped-call]
-    return result
+    result: Tensor = _Pairwise.apply(floating("x", x))  # type: ignore[no-untyped-call]
+    return result.to(x.dtype)
 
 
 def to_columns(x: Tensor, index: Tensor) -> Tensor:
@@ -79,9 +106,10 @@ def to_columns(x: Tensor, index: Tensor) -> Tensor:
     [[[3.0, 7.0], [4.0, 4.0], [7.0, 0.0]]]
     """
     runs, batch, slots = index.shape
+    dtype, x = x.dtype, floating("x", x)
     chosen = x.gather(1, index.reshape(runs, batch * slots, 1).expand(-1, -1, x.shape[-1]))  # (R, B S, m)
     result: Tensor = torch.linalg.vector_norm(x.unsqueeze(2) - chosen.view(runs, batch, slots, -1), dim=-1)
-    return result
+    return result.to(dtype)
 
 
 def between(x: Tensor, y: Tensor) -> Tensor:
@@ -102,4 +130,5 @@ def between(x: Tensor, y: Tensor) -> Tensor:
     >>> between(torch.tensor([[[0.0], [3.0]]]), torch.tensor([[[3.0], [4.0], [9.0]]])).tolist()
     [[[3.0, 4.0, 9.0], [0.0, 1.0, 6.0]]]
     """
-    return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
+    found = torch.cdist(floating("x", x), floating("y", y), compute_mode="donot_use_mm_for_euclid_dist")
+    return found.to(x.dtype)

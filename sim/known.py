@@ -57,7 +57,7 @@ class Known:
                 raise InvalidInput(
                     registries[group].field, name, f"an entry that workers can load ({error})"
                 ) from error
-            # A script's own module may have been run again here, and have registered it already.
+            # A module that was imported for the entry may have registered it already.
             registries[group].admit(name, entry)
 
 

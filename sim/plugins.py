@@ -136,6 +136,12 @@ def loaded() -> tuple[Plugin, ...]:
     return tuple(_loaded.values())
 
 
+def text(module: str) -> str | None:
+    """The text of the file that a plugin's module was loaded from; None for what is no such module."""
+    plugin = _loaded.get(module)
+    return None if plugin is None else plugin.source
+
+
 def load(plugin: Plugin) -> None:
     """Load a plugin, unless it is loaded.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sim.catalogue import DATASETS, GENERATORS, PROBLEMS
 from sim.errors import InvalidInput, choice, takes
+from sim.files import digest
 
 if TYPE_CHECKING:
     from sim.generators import Sample
@@ -73,6 +74,40 @@ def _generated(name: str, /, *, seed: int, **params: Any) -> Problem:
         raise InvalidInput("data.params.split", params["split"], "nothing: a problem holds both splits")
     train, test = (generate(name, seed=seed, split=split, **params) for split in ("train", "test"))
     return Problem(train, test)
+
+
+def fingerprint(name: str, seed: int, /, **params: Any) -> str:
+    """What a problem's data are, beside what its name, seed and parameters say.
+
+    Returns
+    -------
+    str
+        ``""`` for generators, whose data are drawn; for a data set a hash of its content; for what is entered in
+        `sim.catalogue.PROBLEMS` hashes of what it builds for seed 0 and, after a dot, for this seed.
+
+    Raises
+    ------
+    InvalidInput
+        If the data aren't there, or as `build`.
+
+    Examples
+    --------
+    >>> fingerprint("rings", 0), len(fingerprint("digits", 0))
+    ('', 64)
+    """
+    if name in GENERATORS:
+        return ""
+    if name in PROBLEMS:
+        return ".".join(_content(build(name, s, **params)) for s in (0, seed))
+    found = builder(name)
+    takes("data.params", found, params, given=("seed",))
+    return DATASETS[name].fingerprint(name, **params)
+
+
+def _content(problem: Problem) -> str:
+    arrays = [a for sample in (problem.train, problem.test) for a in (sample.x, sample.classes, sample.modes)]
+    kinds = [[str(a.dtype), a.shape] for a in arrays]
+    return digest(b"".join([repr([kinds, problem.ks]).encode(), *(a.tobytes() for a in arrays)]))
 
 
 def build(name: str, seed: int, /, **params: Any) -> Problem:

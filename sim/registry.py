@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
-from sim import plugins
+from sim import plugins, source
 from sim.errors import InvalidInput
 
 T = TypeVar("T")
@@ -158,6 +158,32 @@ class Registry(Generic[T]):
     def __contains__(self, name: object) -> bool:
         self._fill()
         return name in self._entries
+
+    def source(self, name: str) -> str:
+        """The code of an entry from outside: what decides its values beside its arguments; ``""`` for what is built in.
+
+        A plugin file's or a module's text, with those of its own package or folder that it imports; for an entry of a script or
+        notebook see `sim.source.code`.
+
+        Raises
+        ------
+        InvalidInput
+            For an unknown name.
+
+        Examples
+        --------
+        >>> shapes = Registry("shape", "shapes", "sim.generators")
+        >>> with shapes.replaced("square", lambda side: side**2):
+        ...     shapes.source("square") == ""
+        False
+        """
+        self[name]
+        family = name.partition(":")[0]
+        known = name if name in self._origins else next(n for n in self._origins if n.partition(":")[0] == family)
+        origin = self._origins[known]
+        if self._built_in(origin):
+            return ""
+        return source.code(origin.module, self._get(name))
 
     def from_outside(self) -> dict[str, Any]:
         """What a process that loads the same built-ins and plugins would not have: what a script or notebook registered."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sim.catalogue import STUDIES
-from sim.config import RunConfig
+from sim.config import CHANGES, SCHEMA, RunConfig
 from sim.sweeps import spec
+from sim.sweeps.store import flatten
 from sim.verdict import Finding, Statement, decide, interval
 
 if TYPE_CHECKING:
@@ -52,9 +53,23 @@ class Study:
     factors: tuple[str, ...] = FACTORS
 
     def runs(self, profile: str, first_seed: int = 0) -> list[RunConfig]:
-        """The study's runs with ``first_seed`` added to every seed."""
+        """The study's runs with ``first_seed`` added to every seed; of a loss under several names (`same_losses`) the first."""
+        from sim.losses.equal import distinct
+
         chosen = _tiny(self.configs("quick")) if profile == "tiny" else self.configs(profile)
-        return [c.model_copy(update={"seed": c.seed + first_seed}) for c in chosen]
+        return [c.model_copy(update={"seed": c.seed + first_seed}) for c in distinct(chosen)[0]]
+
+    def same_losses(self, profile: str) -> dict[str, list[str]]:
+        """The losses that are run, to those that are the same in this study and therefore aren't.
+
+        Examples
+        --------
+        >>> STUDIES["zoo"].same_losses("quick")
+        {'npair': ['ntxent', 'supcon']}
+        """
+        from sim.losses.equal import distinct
+
+        return distinct(self.configs("quick" if profile == "tiny" else profile))[1]
 
 
 def _tiny(configs: Sequence[RunConfig]) -> list[RunConfig]:
@@ -82,15 +97,16 @@ def table(last: pd.DataFrame, metrics: Sequence[str], factors: Sequence[str] = F
     Returns
     -------
     DataFrame
-        A row for each combination of the factors: the factors, ``runs``, and ``<metric>``, ``<metric>_low``,
-        ``<metric>_high``.
+        A row for each combination of the factors: the factors, ``runs``, and for each metric ``<metric>``, ``<metric>_low``,
+        ``<metric>_high`` and ``<metric>_n``: how many of the runs have the metric (runs stored before it was there, or for which it
+        is undefined, don't), which the mean is over.
 
     Examples
     --------
     >>> import pandas as pd
     >>> rows = pd.DataFrame({"positive": ["easy", "easy"], "recall_at_1": [0.8, 0.9]})
-    >>> table(rows, ["recall_at_1"], ["positive"])[["runs", "recall_at_1"]].round(2).to_dict("records")
-    [{'runs': 2, 'recall_at_1': 0.85}]
+    >>> table(rows, ["recall_at_1"], ["positive"])[["runs", "recall_at_1", "recall_at_1_n"]].round(2).to_dict("records")
+    [{'runs': 2, 'recall_at_1': 0.85, 'recall_at_1_n': 2}]
     """
     import pandas as pd
 
@@ -98,10 +114,67 @@ def table(last: pd.DataFrame, metrics: Sequence[str], factors: Sequence[str] = F
     for values, group in last.groupby(list(factors), sort=True, dropna=False):
         row = {**dict(zip(factors, values, strict=True)), "runs": len(group)}
         for metric in metrics:
-            i = interval(group[metric].to_numpy())
-            row |= {metric: i.mean, f"{metric}_low": i.low, f"{metric}_high": i.high}
+            # Runs stored before a metric was there don't have its column.
+            i = interval(group[metric].to_numpy() if metric in group else [])
+            row |= dict(zip(columns_of(metric), (i.mean, i.low, i.high, i.n), strict=True))
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def columns_of(metric: str) -> tuple[str, str, str, str]:
+    """The columns of a metric in a `table`: mean, low, high, number of runs that have it.
+
+    Examples
+    --------
+    >>> columns_of("spread")
+    ('spread', 'spread_low', 'spread_high', 'spread_n')
+    """
+    return metric, f"{metric}_low", f"{metric}_high", f"{metric}_n"
+
+
+def made_with(rows: pd.DataFrame, name: str = "") -> str:
+    """What must be said of rows that were made with another `SCHEMA` than today's; empty if there are none.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Results, their version in the column ``schema``; without it they are today's.
+    name : str
+        The shipped specification whose runs they are; else their own columns say what the runs set.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> made_with(pd.DataFrame({"schema": [1, 1], "data.name": "mnist", "data.params.test_limit": [None, 300.0]}))
+    'recorded with schema 1: not what this version computes (the images that test_limit picks are drawn from another stream)'
+    >>> made_with(pd.DataFrame({"seed": [0, 1]}))
+    ''
+    """
+    if "schema" not in rows:
+        return ""
+    notes = []
+    for version in sorted({int(v) for v in rows["schema"].dropna()} - {SCHEMA}):
+        own = rows[rows["schema"] == version]
+        since = [CHANGES[v] for v in range(version + 1, SCHEMA + 1)]
+        fields = _set_by(own, name)
+        hit = [change.what for change in since if fields is None or change.hits(fields)]
+        if version > SCHEMA:
+            said = f"this version has {SCHEMA}"
+        elif hit:
+            said = f"{'may not be' if fields is None else 'not'} what this version computes ({'; '.join(hit)})"
+        else:
+            said = "what has changed since leaves these runs as they are"
+        notes.append(f"recorded with schema {version}: {said}")
+    return "; ".join(notes)
+
+
+def _set_by(rows: pd.DataFrame, name: str) -> set[str] | None:
+    """The fields that runs set; None if neither a specification nor the rows say."""
+    if name in spec.shipped():
+        forms = (flatten(c.model_dump(mode="json")) for c in spec.load(name, check=False))
+        return {field for form in forms for field, value in form.items() if value is not None}
+    whole = "data.name" in rows
+    return {str(c) for c in rows.columns if rows[c].notna().any()} if whole else None
 
 
 def paired(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from sim.studies import FINE_LABEL_METRICS, easy_against, paired, table
+from sim.studies import FINE_LABEL_METRICS, columns_of, easy_against, paired, table
 from sim.verdict import Finding, Interval, decide
 
 if TYPE_CHECKING:
@@ -16,16 +16,35 @@ SIDE = ["loss.name", "negative", "noise.level"]
 
 def readable(summary: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     """A table as text: factors, number of runs, ``mean ± half-width`` for each metric."""
-    numbers = {f"{metric}{suffix}" for metric in metrics for suffix in ("", "_low", "_high")}
+    numbers = {column for metric in metrics for column in columns_of(metric)}
     shown = summary[[c for c in summary.columns if c not in numbers]].copy()
     for metric in metrics:
-        shown[metric] = [
-            str(Interval(mean, low, high, runs))
-            for mean, low, high, runs in summary[[metric, f"{metric}_low", f"{metric}_high", "runs"]].itertuples(
-                index=False
-            )
-        ]
+        shown[metric] = [cell(row, metric) for row in summary.to_dict("records")]
     return shown
+
+
+def cell(row: Mapping[Hashable, Any], metric: str) -> str:
+    """A metric of a row of `sim.studies.table` as text; where not all of the row's runs have it, over how many the mean is.
+
+    Examples
+    --------
+    >>> row = {"runs": 5, "spread": 0.5, "spread_low": 0.4, "spread_high": 0.6, "spread_n": 5}
+    >>> cell(row, "spread"), cell({**row, "spread_n": 3}, "spread")
+    ('0.500 ± 0.100', '0.500 ± 0.100 (mean of 3 of 5)')
+    """
+    mean, low, high, n = (row[column] for column in columns_of(metric))
+    return f"{Interval(mean, low, high, n)}{share(n, row['runs'])}"
+
+
+def share(n: int, runs: int) -> str:
+    """What is added to a mean over ``n`` of ``runs`` runs; nothing where it is over all.
+
+    Examples
+    --------
+    >>> share(1, 2), share(2, 2)
+    (' (mean of 1 of 2)', '')
+    """
+    return "" if n == runs else f" (mean of {n} of {runs})"
 
 
 def best(last: pd.DataFrame, metric: str) -> set[tuple[object, object, object, str]]:
@@ -70,7 +89,7 @@ def wide(last: pd.DataFrame, metric: str, bold: Callable[[str], str]) -> pd.Data
     lines: dict[tuple[str, str, str], dict[str, str]] = {}
     for row in table(last, [metric]).to_dict("records"):
         loss, negative, positive, level = (row[c] for c in ("loss.name", "negative", "positive", "noise.level"))
-        text = str(Interval(row[metric], row[f"{metric}_low"], row[f"{metric}_high"], int(row["runs"])))
+        text = cell(row, metric)
         marked = bold(text) if (loss, negative, level, positive) in chosen else text
         lines.setdefault((loss, negative, positive), {})[f"noise {level:g}"] = marked
     return pd.DataFrame(

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sim import losses, metrics, optim
+from sim import columns, losses, metrics, optim
 from sim.catalogue import LOSSES, NETS, OPTIMIZERS, WEIGHTINGS
 from sim.config import RunConfig
 from sim.errors import InvalidInput
@@ -56,6 +56,8 @@ class RunResult:
         metrics; clustering metrics at the last checkpoint only.
     arrays : dict of ndarray
         ``embeddings_<split>`` (n, m) at the end, if the config asks for them.
+    data : str or None
+        What it was trained on, as `sim.problems.fingerprint` says it where it was trained; None: not asked.
     """
 
     config: RunConfig
@@ -63,6 +65,7 @@ class RunResult:
     diverged_at: int | None = None
     rows: list[Row] = field(default_factory=list)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    data: str | None = None
 
 
 class LossMeter:
@@ -114,6 +117,10 @@ def metric_row(
     {'step': 10, 'split': 'test', 'loss': 3.0, 'beta': 1.2, 'recall_at_1': 0.9}
     """
     learnt = {name: float(value[run]) for name, value in loss.learnt().items()}
+    for name in values:
+        columns.check_name(name)
+        if name in learnt:
+            raise InvalidInput("metric", name, f"a name that isn't what the loss learns ({', '.join(learnt)})")
     return {"step": step, "split": split, "loss": meter.mean(run), **learnt, **values}
 
 

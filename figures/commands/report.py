@@ -30,8 +30,8 @@ def report(
     choice("profile", profile, PROFILES)
     store = Store(out / "store")
     for name in STUDIES:
-        keys = {c.key() for c in STUDIES[name].runs(profile, integer("seed", seed, 0))}
-        missing = len(keys - store.finished(keys))
+        runs = STUDIES[name].runs(profile, integer("seed", seed, 0))
+        missing = len({c.key() for c in runs} - set(store.load(runs).get("key", [])))
         if missing:
             raise InvalidInput(
                 "out",

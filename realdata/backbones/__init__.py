@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from realdata import digests
 from realdata.pictures import Pictures, square
 from sim.catalogue import BACKBONES
 from sim.errors import InvalidInput
@@ -64,12 +64,11 @@ class Backbone:
 
     def digest(self) -> str:
         """SHA-256 of the weights."""
-        digest = hashlib.sha256()
-        for place in self.weights:
-            with place.open("rb") as content:
-                while block := content.read(2**20):
-                    digest.update(block)
-        return digest.hexdigest()
+        try:
+            found = [digests.of_files(place.parent, [place.name])[0] for place in self.weights]
+        except OSError as error:
+            raise InvalidInput("features", str(error.filename), f"readable weights ({error.strerror})") from None
+        return found[0] if len(found) == 1 else digests.joined(*found)
 
 
 def backbone(name: str) -> Backbone:

@@ -22,10 +22,11 @@ from sim.cli.options import (
     checked_seeds,
     levels,
     parts,
+    written,
 )
-from sim.cli.output import finished, records, show_findings, show_rows, write_json
+from sim.cli.output import finished, records, say, show_findings, show_rows, write_json
 from sim.cli.training import train_missing
-from sim.files import writable_folder, write_text
+from sim.files import write_text
 
 
 @COMMANDS.register("bench")
@@ -43,13 +44,17 @@ def bench(
     seeds: Seeds = 10,
     set_: Set = None,
     markdown: Annotated[
-        Path | None, typer.Option("--markdown", help="Write tables and paired differences to this Markdown file.")
+        Path | None,
+        typer.Option("--markdown", callback=written, help="Write tables and paired differences to this Markdown file."),
     ] = None,
-    latex: Annotated[Path | None, typer.Option("--latex", help="The same in LaTeX (booktabs).")] = None,
+    latex: Annotated[
+        Path | None, typer.Option("--latex", callback=written, help="The same in LaTeX (booktabs).")
+    ] = None,
     retrieval: Annotated[
         Path | None,
         typer.Option(
             "--retrieval",
+            callback=written,
             help="Draw queries and their nearest neighbours (PDF or PNG): first loss, first two positives, highest noise.",
         ),
     ] = None,
@@ -60,11 +65,13 @@ def bench(
     """Benchmark losses and samplers on a data set: trained on noisy coarse labels, retrieved by fine ones."""
     from realdata import benchmark
     from sim import tables
+    from sim.effective_noise import in_words as noise_in_words
+    from sim.losses.equal import distinct, in_words
     from sim.studies import table
     from sim.sweeps.executors import Resources
     from sim.sweeps.store import Store
 
-    configs = benchmark.configs(
+    asked = benchmark.configs(
         dataset,
         losses=parts(losses),
         positives=parts(positives),
@@ -74,6 +81,9 @@ def bench(
         first_seed=seed,
         settings=dict(assignment(text) for text in set_ or []),
     )
+    configs, others = distinct(asked)
+    if others:
+        say(f"one loss under several names, run and counted once: {in_words(others)}")
     resources = Resources(checked_device(device))
     store = Store(out / "store")
     results = train_missing(configs, store, f"bench {dataset}", resources)
@@ -81,14 +91,15 @@ def bench(
     summary = table(last, benchmark.TABLE_METRICS)
     title = f"{dataset}: mean ± half of the 95 % interval over {seeds} seeds"
     show_rows(title, tables.readable(summary, benchmark.TABLE_METRICS))
+    for effective in dict.fromkeys(noise_in_words(c) for c in {c.noise.model_dump_json(): c for c in configs}.values()):
+        if effective is not None:
+            say(effective)
     findings = benchmark.findings(last)
     show_findings(findings)
     for place, form in ((markdown, "markdown"), (latex, "latex")):
         if place is not None:
-            writable_folder(place.parent, form)
             write_text(place, tables.document(last, dataset, form))
     if retrieval is not None:
-        writable_folder(retrieval.parent, "retrieval")
         of_first = [c for c in configs if (c.loss.name, c.seed) == (configs[0].loss.name, seed)]
         noisiest = max(c.noise.level for c in of_first)
         gallery = FIGURES["retrieval"].of_runs

@@ -94,15 +94,16 @@ def features(
     from realdata import backbones
     from realdata import features as frozen
     from realdata.datasets import SPLITS, locate
+    from realdata.digests import cache
 
     net, place, device = backbones.backbone(backbone), locate(name, root), checked_device(device)
     splits = {split: DATASETS[name].read(place, split) for split in SPLITS}
     with progress(f"features {name}", unit="images") as (on_start, on_images):
         on_start(sum(map(len, splits.values())))
         for split, pictures in splits.items():
-            found = frozen.extract(pictures, f"{name}-{split}", net, device=device, on_images=on_images)
+            found = frozen.extract(pictures, f"{name}-{split}", net, device=device, on_images=on_images, on_damage=say)
             say(f"{name} {split}: {found.shape[0]:,} x {found.shape[1]:,}")
-    say(f"cache: {frozen.cache()}")
+    say(f"cache: {cache()}")
 
 
 @COMMANDS.register("data results")

@@ -40,22 +40,27 @@ def finetune(
 ) -> None:
     """Train a backbone end to end on a real data set; a run that was killed goes on from its last checkpoint."""
     from realdata import finetune as tuning
+    from realdata.digests import intact
     from sim.config import dotted, parse
+    from sim.sweeps import inputs
     from sim.sweeps.store import Store
 
     values = dotted({**fields(config, set_), "seed": checked_seeds(seed, 1)[0]})
     chosen = parse(tuning.FineTune, values).check()
     resources = tuning.Resources(checked_device(device), chunk, workers, save_every)
     store, folder = Store(out / "store"), out / "finetune" / chosen.key()
-    if not store.finished([chosen.key()]):
+    read = inputs.of([chosen])  # before the work: what is stored is what was there when it began
+    if not store.finished([chosen], read):
         started = time.perf_counter()
         with progress("finetune", unit="steps") as (on_start, on_steps):
             result = tuning.finetune(chosen, folder, resources, on_start=on_start, on_steps=on_steps)
-        store.add([result], time.perf_counter() - started)
+        store.add([result], time.perf_counter() - started, read)
     (folder / tuning.CHECKPOINT).unlink(missing_ok=True)
     results = store.load([chosen])
     show_diverged(results)
     last = finished(results, chosen.evaluate[-1])
     show_metrics(last, f"{chosen.backbone} on {chosen.data.name}, step {chosen.steps}, split {chosen.evaluate[-1]}")
-    say(f"weights: {folder / tuning.WEIGHTS}\nresults: {store.folder}")
+    place = folder / tuning.WEIGHTS
+    state = "" if intact(place) else " (missing or damaged: train with another --out to have them again)"
+    say(f"weights: {place}{state}\nresults: {store.folder}")
     write_json(json_file, records(last))

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -52,6 +53,8 @@ class DataSet:
     official : dict from split to (images, fine labels)
         Empty where there is no official release.
     downloads : tuple of Download
+    gone : str
+        Where copies are, if the official source no longer answers: then nothing is fetched, and checksums are only compared.
     bundled : bool
         Comes with a package: no folder.
     ks : tuple of int
@@ -72,6 +75,7 @@ class DataSet:
     labels: str
     official: dict[str, tuple[int, int]]
     downloads: tuple[Download, ...] = ()
+    gone: str = ""
     bundled: bool = False
     ks: tuple[int, ...] = (1, 2, 4, 8)
 
@@ -87,6 +91,19 @@ class DataSet:
 
         return functools.partial(protocol.problem, name)
 
+    def fingerprint(self, name: str, **params: Any) -> str:
+        """What the data set that is registered under ``name`` holds, see `realdata.protocol.fingerprint`.
+
+        Examples
+        --------
+        >>> digits = DATASETS["digits"]
+        >>> digits.fingerprint("digits") == digits.fingerprint("digits", limit=5)
+        True
+        """
+        from realdata import protocol
+
+        return protocol.fingerprint(name, **params)
+
 
 def absent(name: str, root: Path, what: str) -> InvalidInput:
     """The error for a folder that doesn't hold its data set.
@@ -97,7 +114,10 @@ def absent(name: str, root: Path, what: str) -> InvalidInput:
     root: got 'shelf'; allowed: a folder with images COARSE/FINE/image, ...; an image isn't there
     """
     found = DATASETS[name]
-    fetch = f"; download it with: collapse data fetch {name} --root {root}" if found.downloads else ""
+    if found.gone:
+        fetch = f"; {found.gone}"
+    else:
+        fetch = f"; download it with: collapse data fetch {name} --root {root}" if found.downloads else ""
     return InvalidInput("root", str(root), f"a folder with {found.layout}; {what} isn't there{fetch}")
 
 

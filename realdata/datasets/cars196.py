@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.io import loadmat
 
+from realdata import mat
 from realdata.datasets import DataSet, Download, absent, halves
 from realdata.pictures import FilePictures, codes
 from realdata.trees import Shelf, Tree, refusal
@@ -17,17 +17,21 @@ from sim.catalogue import DATASETS
 SIZE = 64
 TOGETHER = "cars_annos.mat"
 APART = (
-    ("cars_train", ("devkit/cars_train_annos.mat",)),
+    ("cars_train", ("devkit/cars_train_annos.mat", "cars_train_annos.mat")),
     ("cars_test", ("cars_test_annos_withlabels.mat", "devkit/cars_test_annos_withlabels.mat")),
 )
-MODELS = "devkit/cars_meta.mat"
+MODELS = ("devkit/cars_meta.mat", "cars_meta.mat")
+BY_MODEL = "car_data"
 SOURCE = "https://ai.stanford.edu/~jkrause/"
+
+Listed = list[tuple[Tree, str, int]]
 
 
 def read(root: Path, split: str) -> FilePictures:
     """Train: the first half of the models; test: the others (the split of metric learning, not cars_train and cars_test).
 
-    Coarse labels are the makes, the first words of the models' names.
+    Coarse labels are the makes, the first words of the models' names. In folders named by their models these are numbered in
+    the order of their names; both halves hold the same models as with the official numbers.
 
     Examples
     --------
@@ -36,7 +40,13 @@ def read(root: Path, split: str) -> FilePictures:
     sim.errors.InvalidInput: root: got 'empty'; allowed: a folder with car_ims...; cars_annos.mat or devkit/cars_train_annos.mat isn't there; ...
     """
     shelf = Shelf(root)
-    listed, names = _together(shelf) if shelf.find(TOGETHER) else _apart(shelf)
+    named = _by_model(shelf)
+    if named:
+        listed, names = named
+    else:
+        # cars_annos.mat also comes with cars_train and cars_test, whose images have other numbers.
+        whole = shelf.find(TOGETHER) and (shelf.find("car_ims") or not shelf.find("cars_train"))
+        listed, names = _together(shelf) if whole else _apart(shelf)
     fine = np.array([model for _, _, model in listed]) - 1
     if set(fine) - set(range(len(names))) or not len(fine):
         raise refusal(f"annotated models {sorted(set(fine + 1))}", root, f"models numbered 1..{len(names)}")
@@ -45,55 +55,82 @@ def read(root: Path, split: str) -> FilePictures:
     return FilePictures([listed[row][:2] for row in rows], codes(makes), fine[rows], size=SIZE)
 
 
-Listed = list[tuple[Tree, str, int]]
-
-
 def _together(shelf: Shelf) -> tuple[Listed, list[str]]:
     """The release in one piece: car_ims and cars_annos.mat."""
-    tables = _mat(_find(shelf, TOGETHER), TOGETHER, "annotations", "class_names")
+    tree = _find(shelf, TOGETHER)
+    annotated, names = _annotated(tree, TOGETHER, "relative_im_path"), _names(tree, TOGETHER)
     images = _find(shelf, "car_ims")
-    notes = np.atleast_1d(tables["annotations"])
-    return [(images, str(n["relative_im_path"]), int(n["class"])) for n in notes], _names(tables)
+    return [(images, name, model) for name, model in annotated], names
 
 
 def _apart(shelf: Shelf) -> tuple[Listed, list[str]]:
     """The release in two: cars_train, cars_test, devkit and the test labels."""
     listed: Listed = []
     for folder, places in APART:
-        found = [(tree, place) for place in places if (tree := shelf.find(place))]
-        if not found:
-            raise absent("cars196", shelf.root, f"{TOGETHER} or {places[0]}")
-        notes = _mat(*found[0], "annotations")["annotations"]
+        annotated = _annotated(*_first(shelf, places, f"{TOGETHER} or "), "fname")
         images = _find(shelf, folder)
-        listed += [(images, f"{folder}/{n['fname']}", int(n["class"])) for n in np.atleast_1d(notes)]
-    return listed, _names(_mat(_find(shelf, MODELS), MODELS, "class_names"))
+        # Kaggle's copies have a folder in a folder of the same name.
+        base = f"{folder}/{folder}" if images.holds(f"{folder}/{folder}") else folder
+        listed += [(images, f"{base}/{name}", model) for name, model in annotated]
+    return listed, _names(*_first(shelf, MODELS))
+
+
+def _by_model(shelf: Shelf) -> tuple[Listed, list[str]] | None:
+    """Pictures in folders named by their models, in train and test, at the top or in car_data; None if there are none."""
+    for base in (f"{BY_MODEL}/", ""):
+        tree = shelf.find(f"{base}train")
+        if tree is None or not tree.holds(f"{base}test"):
+            continue
+        parts = [name.removeprefix(base).split("/") for name in tree.sizes if name.startswith(base)]
+        found = [(tree, base + "/".join(p), p[1]) for p in parts if len(p) == 3 and p[0] in ("train", "test")]
+        names = sorted({model for _, _, model in found})
+        odd = [name for name in names if not re.search("[0-9]{4}$", name)]
+        if odd or not names:
+            allowed = "folders named by models, such as 'Acura RL Sedan 2012'"
+            raise tree.refusal(odd[0] if odd else f"{base}train", allowed)
+        number = {name: place for place, name in enumerate(names, 1)}
+        return [(tree, file, number[model]) for tree, file, model in found], names
+    return None
+
+
+def _first(shelf: Shelf, places: tuple[str, ...], other: str = "") -> tuple[Tree, str]:
+    for place in places:
+        if tree := shelf.find(place):
+            return tree, place
+    raise absent("cars196", shelf.root, other + places[0])
 
 
 def _find(shelf: Shelf, what: str) -> Tree:
-    tree = shelf.find(what)
-    if tree is None:
-        raise absent("cars196", shelf.root, what)
-    return tree
+    return _first(shelf, (what,))[0]
 
 
-def _names(tables: dict[str, Any]) -> list[str]:
-    return [str(name) for name in np.atleast_1d(tables["class_names"])]
+def _annotated(tree: Tree, name: str, field: str) -> list[tuple[str, int]]:
+    """Names and models of the annotated images."""
+    table = _mat(tree, name, "annotations")
+    if not isinstance(table, dict) or not {field, "class"} <= set(table):
+        raise tree.refusal(name, f"annotations with class and {field}")
+    found = list(zip(table[field], table["class"], strict=True))
+    if not all(isinstance(file, str) and type(model) is int for file, model in found):
+        raise tree.refusal(name, f"annotations with one class and one {field} each")
+    return found
 
 
-def _mat(tree: Tree, name: str, *needed: str) -> dict[str, Any]:
+def _names(tree: Tree, name: str) -> list[str]:
+    names = _mat(tree, name, "class_names")
+    if not isinstance(names, list) or not all(isinstance(model, str) and model.strip() for model in names):
+        raise tree.refusal(name, "a name for each model")
+    return names
+
+
+def _mat(tree: Tree, name: str, table: str) -> Any:
     content = tree.read(name)
     try:
-        tables: dict[str, Any] = loadmat(io.BytesIO(content), squeeze_me=True)
-    # scipy raises nearly anything on a broken file.
-    except Exception as error:
-        raise tree.refusal(name, f"a readable MATLAB file ({error})") from None
-    fields = {"relative_im_path", "class"} if name == TOGETHER else {"fname", "class"}
-    for table in needed:
-        if table not in tables:
-            raise tree.refusal(name, f"a table {table}")
-        if table == "annotations" and not fields <= set(tables[table].dtype.names or ()):
-            raise tree.refusal(name, f"annotations with {' and '.join(sorted(fields))}")
-    return tables
+        tables = mat.read(content)
+    except ValueError as error:
+        raise tree.refusal(name, f"a readable MATLAB file ({str(error)[:200]})") from None
+    if table not in tables:
+        raise tree.refusal(name, f"a table {table}")
+    return tables[table]
 
 
 DATASETS.register("cars196")(
@@ -101,11 +138,16 @@ DATASETS.register("cars196")(
         read,
         title="Cars196",
         layout=(
-            "car_ims and cars_annos.mat, or cars_train, cars_test, devkit and cars_test_annos_withlabels.mat "
-            "(folders, or archives of them)"
+            "car_ims and cars_annos.mat; or cars_train, cars_test, devkit and cars_test_annos_withlabels.mat; "
+            "or car_data/train/MODEL and car_data/test/MODEL (folders, or archives of them)"
         ),
         labels="makes; models",
         official={"train": (8054, 98), "test": (8131, 98)},
+        gone=(
+            "the official host no longer has it (404 since 2023); copies on Kaggle: cyizhuo/stanford-cars-by-classes-folder "
+            "(folders by model), rickyyyyyyy/torchvision-stanford-cars (with devkit and test labels); of parquet files, as on "
+            "Hugging Face, save the pictures as car_data/train/MODEL/*.jpg and car_data/test/MODEL/*.jpg"
+        ),
         downloads=(
             Download(f"{SOURCE}car196/cars_train.tgz", "cars_train.tgz", "md5:065e5b463ae28d29e77c1b4b166cfe61"),
             Download(f"{SOURCE}car196/cars_test.tgz", "cars_test.tgz", "md5:4ce7ebf6a94d07f1952d94dd34c4d501"),

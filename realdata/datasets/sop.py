@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from realdata.datasets import DataSet, Download, absent
+from realdata.lists import lines, number
 from realdata.pictures import FilePictures
 from realdata.trees import Shelf
 from sim.catalogue import DATASETS
@@ -29,14 +30,16 @@ def read(root: Path, split: str) -> FilePictures:
     tree = Shelf(root).find(name)
     if tree is None:
         raise absent("sop", root, f"{name} (in the folder, in Stanford_Online_Products or its zip)")
-    header, *lines = tree.read(name).decode(errors="replace").splitlines() or [""]
-    rows = [line.split() for line in lines if line.strip()]
-    good = header.split() == HEADER.split() and rows and all(len(r) == 4 and r[1].isdecimal() for r in rows)
-    if not good:
+    header, *listed = lines(tree, name) or [""]
+    rows = [line.split(maxsplit=3) for line in listed]
+    if header.split() != HEADER.split() or not rows or any(len(row) != 4 for row in rows):
         raise tree.refusal(name, f"a first line '{HEADER}' and lines of these four")
-    fine = np.array([int(row[1]) - 1 for row in rows])
+    try:
+        fine = np.array([number(row[1]) - 1 for row in rows])
+    except ValueError as error:
+        raise tree.refusal(name, f"numbered products (class_id {error})") from None
     coarse = np.unique([row[2] for row in rows], return_inverse=True)[1]
-    return FilePictures([(tree, row[3]) for row in rows], coarse, fine, size=SIZE)
+    return FilePictures([(tree, row[3].strip()) for row in rows], coarse, fine, size=SIZE)
 
 
 DATASETS.register("sop")(

@@ -10,18 +10,21 @@ All draws of a step depend on (seed, step) only, so that a run that was killed g
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from torch.utils.data import DataLoader
 
+from realdata.digests import sealed, unsealed
 from realdata.finetune.config import FineTune
 from realdata.finetune.images import Steps
 from realdata.finetune.tuner import FineTuner, Resources
 from sim.errors import InvalidInput
-from sim.files import whole
+from sim.files import writable_folder
 from sim.training import RunResult
 
 __all__ = ["CHECKPOINT", "WEIGHTS", "FineTune", "FineTuner", "Resources", "Steps", "finetune"]
@@ -31,17 +34,27 @@ WEIGHTS = "weights.pt"
 
 
 def _save(place: Path, value: Any) -> None:
-    with whole(place) as file:
-        torch.save(value, file)
+    content = io.BytesIO()
+    torch.save(value, content)
+    sealed("out", place, lambda file: file.write(content.getbuffer()))
 
 
-def _load(place: Path, device: torch.device) -> dict[str, Any]:
+def _restore(run: FineTuner, place: Path) -> None:
+    content = unsealed(place)
+    if content is None:
+        raise InvalidInput("out", str(place), "a checkpoint as written; this one was damaged, delete it to start again")
     try:
-        return dict(torch.load(place, map_location=device, weights_only=True))
-    # What a broken file raises depends on where it is broken.
+        state = dict(torch.load(io.BytesIO(content), map_location=run.device, weights_only=True))
+        same = state.get("of") == run.identity()
+        if same:
+            run.restore(state)
+    # What another version's file raises depends on the version.
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise InvalidInput("out", str(place), f"a checkpoint as written; delete it to start again ({reason})") from None
+    if not same:
+        allowed = "a checkpoint of this configuration, these data and this backbone; delete it to start again"
+        raise InvalidInput("out", str(place), allowed)
 
 
 def finetune(
@@ -72,16 +85,25 @@ def finetune(
     Raises
     ------
     InvalidInput
-        Also if the checkpoint is broken.
+        Also if the checkpoint was damaged, or another process trains in this folder.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    run = FineTuner(config, resources)
+    writable_folder(folder)
+    try:
+        with FileLock(folder / "lock", timeout=0):
+            for part in folder.glob("*.part"):  # left behind by a process that was killed
+                part.unlink(missing_ok=True)
+            return _finetune(FineTuner(config, resources), folder, on_start, on_steps)
+    except Timeout:
+        raise InvalidInput("out", str(folder), "a folder in which no other process trains this run") from None
+
+
+def _finetune(
+    run: FineTuner, folder: Path, on_start: Callable[[int], None], on_steps: Callable[[int], None]
+) -> RunResult:
+    config, resources = run.config, run.resources
     place = folder / CHECKPOINT
     if place.exists():
-        state = _load(place, run.device)
-        if state.get("config") != config.model_dump_json():
-            raise InvalidInput("out", str(place), "a checkpoint of this configuration; delete it to start again")
-        run.restore(state)
+        _restore(run, place)
     on_start(config.steps - run.steps)
     due = config.checkpoint_steps()
     result = RunResult(config)

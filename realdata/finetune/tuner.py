@@ -16,7 +16,7 @@ from realdata.backbones import Backbone, backbone
 from realdata.datasets import SPLITS, locate
 from realdata.finetune.config import FineTune, protocol_of
 from realdata.finetune.images import Images, Item, read_splits
-from realdata.protocol import parts
+from realdata.protocol import fingerprint, parts
 from sim import losses, metrics, optim
 from sim.catalogue import DATASETS, NETS, OPTIMIZERS
 from sim.errors import integer
@@ -79,6 +79,7 @@ class FineTuner:
         read = functools.partial(read_splits, config.data.name, locate(config.data.name, params.get("root")))
         splits = read()
         found = backbone(config.backbone)
+        self.data, self.weights = fingerprint(config.data.name, **params), found.digest()
         preprocessing = found.preprocessing if config.size is None else found.preprocessing.at(config.size)
         sides = parts(splits[0], splits[1], protocol_of(**params))
         self.images = {split: Images(read, part, preprocessing) for split, part in zip(SPLITS, sides, strict=True)}
@@ -162,10 +163,14 @@ class FineTuner:
         values = metrics.evaluate(embeddings, images.part.classes, images.part.modes, heavy=heavy, options=options)
         return metric_row(self.steps, split, self.meter, 0, self.loss, values)
 
+    def identity(self) -> list[str]:
+        """What a state belongs to: the configuration, the data and the backbone's weights."""
+        return [self.config.model_dump_json(), self.data, self.weights]
+
     def state(self) -> dict[str, Any]:
         """All that the rest of the run depends on."""
         return {
-            "config": self.config.model_dump_json(),
+            "of": self.identity(),
             "steps": self.steps,
             "loss": (float(self.meter.total[0]), self.meter.steps),
             "rows": self.rows,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import signal
 import sqlite3
 import sys
 import warnings
@@ -32,8 +33,19 @@ INTERRUPTED = 130
 MOST_OF_A_USAGE_ERROR = 300
 """Characters: the parser repeats what was written, whole."""
 
+TERMINATED = 143
+"""Exit code after SIGTERM, by which batch systems and ``kill`` end a process."""
+
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 """The common base of what the command line parser refuses; it has no public name of its own in Typer."""
+
+
+class Terminated(BaseException):
+    """SIGTERM came; like KeyboardInterrupt, so that nothing but `run` takes it for an error."""
+
+
+def _terminate(*_: object) -> None:
+    raise Terminated
 
 
 def _use(names: list[str] | None) -> list[str]:
@@ -108,6 +120,8 @@ def failure(error: BaseException) -> str | None:
     'noise: got 2; allowed: 0 <= noise < 1'
     >>> failure(OSError(28, "No space left on device", "results/rows.csv"))
     'results/rows.csv: No space left on device'
+    >>> failure(RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly"))
+    'workers: a process that reads images died; the same command goes on from the last checkpoint (DataLoader worker (pid(s) 7) exited unexpectedly)'
     >>> failure(ZeroDivisionError()) is None
     True
     """
@@ -130,6 +144,8 @@ def failure(error: BaseException) -> str | None:
     # PyTorch's own class would have to be imported; its message is stable.
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "out of memory" in text):
         return f"out of memory: fewer runs, samples or a smaller batch need less ({text or type(error).__name__})"
+    if isinstance(error, RuntimeError) and text.startswith("DataLoader worker"):
+        return f"workers: a process that reads images died; the same command goes on from the last checkpoint ({text})"
     return None
 
 
@@ -139,6 +155,8 @@ def run(arguments: Sequence[str]) -> int:
         code = application().main(args=list(arguments), prog_name="collapse", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
+    except Terminated:
+        code = TERMINATED
     except Exception as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             error.show()  # type: ignore[attr-defined]
@@ -148,7 +166,7 @@ def run(arguments: Sequence[str]) -> int:
             raise
         print(f"error: {said}", file=sys.stderr)
         return 2
-    if code == INTERRUPTED:
+    if code in (INTERRUPTED, TERMINATED):
         print("interrupted; what is finished is kept, and the same command goes on from there", file=sys.stderr)
     return code if isinstance(code, int) else 0
 
@@ -164,4 +182,5 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         # A name that isn't in the terminal's encoding is shown, escaped, rather than the end of the command.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    signal.signal(signal.SIGTERM, _terminate)
     sys.exit(run(sys.argv[1:]))

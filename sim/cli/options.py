@@ -10,11 +10,21 @@ import typer
 
 from sim import yaml12
 from sim.errors import LARGEST, InvalidInput, integer
+from sim.files import writable_place
 
 Out = Annotated[Path, typer.Option("--out", help="Folder for results; finished runs in it are not repeated.")]
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda, or cuda:N.")]
-Json = Annotated[Path | None, typer.Option("--json", help="Also write the figures printed to this JSON file.")]
-Csv = Annotated[Path | None, typer.Option("--csv", help="Also write the rows to this CSV file.")]
+
+
+def written(option: typer.CallbackParam, place: Path | None) -> Path | None:
+    """For options that name a file to write: refuses what can't be written when the command line is read, before any work."""
+    return place if place is None else writable_place(place, str(option.name))
+
+
+Json = Annotated[
+    Path | None, typer.Option("--json", callback=written, help="Also write the figures printed to this JSON file.")
+]
+Csv = Annotated[Path | None, typer.Option("--csv", callback=written, help="Also write the rows to this CSV file.")]
 Profile = Annotated[
     str,
     typer.Option(

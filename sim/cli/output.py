@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from sim import files
+from sim import columns, files
 from sim.errors import InvalidInput
-from sim.files import writable_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,19 +49,29 @@ def show_rows(title: str, frame: pd.DataFrame) -> None:
 
 def show_metrics(last: pd.DataFrame, title: str) -> None:
     """Print mean and interval over runs of one configuration, a metric a line."""
-    from sim.studies import table
+    from sim.studies import columns_of, table
 
     metrics = metric_columns(last)
     summary = table(last, metrics, ["loss.name", "positive", "negative", "noise.level"])
-    shown = Table("metric", "mean", "low", "high", title=title)
+    runs = summary["runs"][0]
+    shown = Table("metric", "mean", "low", "high", "runs", title=title)
     for m in metrics:
-        shown.add_row(m, *(f"{summary[name][0]:.4g}" for name in (m, f"{m}_low", f"{m}_high")))
+        *numbers, n = (summary[name][0] for name in columns_of(m))
+        shown.add_row(m, *(f"{v:.4g}" for v in numbers), f"{n}" if n == runs else f"{n} of {runs}")
     show(shown)
 
 
-def show_means(title: str, summary: pd.DataFrame) -> None:
+def show_means(title: str, summary: pd.DataFrame, metrics: Sequence[str]) -> None:
     """Print a table of `sim.studies.table` without its intervals."""
-    show_rows(title, summary.drop(columns=summary.filter(regex="_(low|high)$").columns))
+    from sim.studies import columns_of
+    from sim.tables import share
+
+    shown = summary.drop(columns=[column for m in metrics for column in columns_of(m)[1:]])
+    for m in metrics:
+        counts = zip(summary[m], summary[columns_of(m)[-1]], summary["runs"], strict=True)
+        if (summary[columns_of(m)[-1]] < summary["runs"]).any():
+            shown[m] = [f"{mean:.3g}{share(n, runs)}" for mean, n, runs in counts]
+    show_rows(title, shown)
 
 
 def show_findings(findings: Sequence[Finding]) -> None:
@@ -84,17 +93,24 @@ def show_diverged(results: pd.DataFrame) -> None:
 
 
 def metric_columns(last: pd.DataFrame) -> list[str]:
-    """The columns of results that hold metrics: from ``loss`` on, those that any run has."""
-    return [c for c in last.columns[last.columns.get_loc("loss") :] if last[c].notna().any()]
+    """The columns of results that hold metrics, those that any run has."""
+    return [c for c in columns.metrics(last) if last[c].notna().any()]
 
 
-def config_columns(results: pd.DataFrame) -> list[str]:
-    """The columns of results that hold the runs' configurations."""
-    from sim.config import RunConfig
+def varied(results: pd.DataFrame) -> list[str]:
+    """What tells the settings in results apart: the fields in which the runs differ, but for the seed; the version that
+    made them, and what they read."""
+    told_apart = [c for c in (*columns.fields(results), "schema", "inputs") if c in results and c != "seed"]
+    return [c for c in told_apart if results[c].nunique(dropna=False) > 1]
 
-    # A metric may be called as a field is: the column `loss` is one, the field's are `loss.name` and its like.
-    nested = {name for name, f in RunConfig.model_fields.items() if hasattr(f.annotation, "model_fields")}
-    return [c for c in results.columns if c.split(".")[0] in RunConfig.model_fields and c not in nested]
+
+def say_made_with(results: pd.DataFrame) -> None:
+    """Say of which rows another version computes other values."""
+    from sim.studies import made_with
+
+    note = made_with(results)
+    if note:
+        say(note, style="yellow")
 
 
 def finished(results: pd.DataFrame, split: str) -> pd.DataFrame:
@@ -125,5 +141,4 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 def write_json(place: Path | None, value: Any) -> None:
     """Write what was printed to a JSON file, if one is wanted."""
     if place is not None:
-        writable_folder(place.parent, "json")
         files.write_json(place, value)

@@ -8,10 +8,9 @@ from typing import Annotated
 import typer
 
 from sim.catalogue import COMMANDS, PRESETS
-from sim.cli.options import DEFAULT_OUT, Out
+from sim.cli.options import DEFAULT_OUT, Out, written
 from sim.cli.output import say
-from sim.errors import choice
-from sim.files import writable_folder
+from sim.errors import InvalidInput, choice
 
 
 @COMMANDS.register("explore")
@@ -23,7 +22,10 @@ def explore(
     state: Annotated[str, typer.Option("--state", help="Start with a shared state (the address after #).")] = "",
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page.")] = True,
     animation: Annotated[
-        Path | None, typer.Option("--animation", help="No page: film a run of 1,380 steps to this GIF or WebP file.")
+        Path | None,
+        typer.Option(
+            "--animation", callback=written, help="No page: film a run of 1,380 steps to this GIF or WebP file."
+        ),
     ] = None,
     out: Out = DEFAULT_OUT,
 ) -> None:
@@ -38,13 +40,15 @@ def explore(
     from sim.explore.picture import animate
     from sim.explore.state import State, read
 
+    if preset and state:
+        raise InvalidInput("preset", preset, "either --preset or --state")
     chosen = read(state)
     if preset:
         choice("preset", preset, PRESETS)
         chosen = State().with_(PRESETS[preset])
+    engine = Engine(chosen)  # what can't be trained is refused here, not on the page
     if animation is not None:
-        writable_folder(animation.parent, "animation")
-        animate(Engine(chosen), animation)
+        animate(engine, animation)
         say(str(animation))
         return
     try:

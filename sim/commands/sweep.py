@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from sim.catalogue import COMMANDS, EXECUTORS
-from sim.cli.options import DEFAULT_OUT, Device, Json, Out, checked_device
-from sim.cli.output import config_columns, finished, metric_columns, records, say, show_means, write_json
+from sim.cli.options import DEFAULT_OUT, Device, Json, Out, checked_device, written
+from sim.cli.output import finished, metric_columns, records, say, show_means, varied, write_json
 from sim.cli.training import train_missing
-from sim.files import writable_folder, write_text
+from sim.files import write_text
 
 SHOWN = ("within_mean", "relative_spread", "subclusters_linkage", "recall_at_1")
 """Metrics in the printed table."""
@@ -32,7 +32,10 @@ def sweep(
     out: Out = DEFAULT_OUT,
     json_file: Json = None,
     csv: Annotated[
-        Path | None, typer.Option("--csv", help="Write one row a run (last checkpoint), and the command, to this file.")
+        Path | None,
+        typer.Option(
+            "--csv", callback=written, help="Write one row a run (last checkpoint), and the command, to this file."
+        ),
     ] = None,
     list_: Annotated[bool, typer.Option("--list", help="List the shipped specifications and leave.")] = False,
 ) -> None:
@@ -45,26 +48,31 @@ def sweep(
         return
 
     # Before what is slow to import: a file that is no specification is refused at once.
-    configs = spec.load(specification)
+    wanted = spec.load(specification)
 
+    from sim.config import SCHEMA
+    from sim.losses.equal import distinct, in_words
     from sim.studies import FACTORS, table
     from sim.sweeps.executors import Resources
     from sim.sweeps.store import Store
 
     EXECUTORS[executor]
+    configs, others = distinct(wanted)
+    if others:
+        say(f"one loss under several names, run and counted once: {in_words(others)}")
     resources = Resources(checked_device(device), workers, scheduler)
     store = Store(out / "store")
-    missing = len(configs) - len(store.finished(c.key() for c in configs))
+    missing = len(configs) - len(store.finished(configs))
     say(f"{len(configs)} runs, {len(configs) - missing} of them in {store.folder}")
     name = Path(specification).stem
     results = train_missing(configs, store, name, resources, executor=executor)
     last = finished(results, configs[0].evaluate[-1])
-    varied = [c for c in config_columns(last) if c != "seed" and last[c].nunique(dropna=False) > 1]
-    summary = table(last, [m for m in SHOWN if m in last], varied or ["data.name"])
-    show_means(f"{name}: mean over seeds", summary)
+    summary = table(last, SHOWN, varied(last) or ["data.name"])
+    show_means(f"{name}: mean over seeds", summary, SHOWN)
     write_json(json_file, records(summary))
     if csv is not None:
-        writable_folder(csv.parent, "csv")
         rows = last[[*FACTORS, "seed", *metric_columns(last)]].sort_values([*FACTORS, "seed"])
+        # These runs were found by their keys, which hold the version.
+        rows.insert(len(FACTORS) + 1, "schema", SCHEMA)
         text = rows.to_csv(index=False, float_format="%.5g", lineterminator="\n")
         write_text(csv, f"# collapse sweep {specification} --csv {csv.name}\n{text}")

@@ -31,6 +31,7 @@ def train(
     json_file: Json = None,
 ) -> None:
     """Train one configuration with one or more seeds and print its collapse metrics."""
+    from sim.effective_noise import in_words
     from sim.sweeps.executors import Resources
     from sim.sweeps.grid import grid
     from sim.sweeps.store import Store
@@ -39,6 +40,8 @@ def train(
     resources = Resources(checked_device(device))
     store = Store(out / "store")
     last = finished(train_missing(configs, store, "train", resources), configs[0].evaluate[-1])
+    if (effective := in_words(configs[0])) is not None:
+        say(effective)
     show_metrics(last, f"{len(last)} of {len(configs)} runs, 95 % interval over seeds")
     say(f"results: {store.folder}")
     write_json(json_file, records(last))

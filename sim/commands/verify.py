@@ -15,6 +15,7 @@ from sim.cli.options import DEFAULT_OUT, Device, FirstSeed, Json, Out, checked_d
 from sim.cli.output import show, write_json
 from sim.cli.progress import progress
 from sim.errors import choice, integer
+from sim.files import writable_folder
 
 SIZES = ("quick", "full")
 
@@ -41,6 +42,9 @@ def verify(
     chosen = parts(claims) or list(CLAIMS)
     for name in chosen:
         CLAIMS[name]
+    # A file of earlier findings that can't be read, or a folder that can't be written, is said before the work.
+    writable_folder(out)
+    kept_claims.read(out)
     reports = []
     with progress("verify", unit="claims") as (on_start, on_steps):
         on_start(len(chosen))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from sim.config import SCHEMA
 from sim.explore.state import State
 from sim.studies import final, table
 from sim.sweeps import store
@@ -59,7 +60,7 @@ class Measured:
         if folder is not None and (folder / INDEX).exists():
             found = store.load(folder)
             if not found.empty and "split" in found:
-                self.rows = final(found)
+                self.rows = final(found[found["schema"] == SCHEMA])
 
     def near(self, state: State) -> dict[str, Any]:
         """Stored runs on the state's generator with its kind of noise; drawn as the state's labels are where there are such runs.
@@ -116,6 +117,5 @@ class Measured:
 
 
 def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
-    """JSON-ready: no NaN, no NumPy numbers."""
-    plain = {str(k): v.item() if hasattr(v, "item") else v for k, v in row.items()}
-    return {k: None if isinstance(v, float) and v != v else v for k, v in plain.items()}
+    """No NumPy numbers."""
+    return {str(k): v.item() if hasattr(v, "item") else v for k, v in row.items()}

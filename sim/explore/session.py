@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from sim.errors import InvalidInput
 from sim.explore import look
 from sim.explore.engine import Engine
 from sim.explore.measured import Measured
+from sim.explore.messages import Ack, Bare, Load, Set, Visible, decoded, understood
 from sim.explore.state import State, allowed, read
 
 MOST_FRAMES_PER_SECOND = 30
@@ -22,37 +25,28 @@ SECONDS_OF_TRAINING = 0.005
 SECONDS_BETWEEN_METRICS = 0.25
 SECONDS_WITHOUT_ACKNOWLEDGEMENT = 2.0
 """After which training stops: the tab is closed or asleep."""
+LONGEST_NOTICE = 400
+"""Characters of a notice."""
+
+LOG = logging.getLogger(__name__)
 
 Message = tuple[dict[str, Any], bytes]
 """Content (JSON) and a buffer of little-endian float32, perhaps empty."""
-
-MESSAGES: dict[str, dict[str, type]] = {
-    "hello": {},
-    "set": {"changes": dict},
-    "play": {},
-    "pause": {},
-    "step": {},
-    "reset": {},
-    "load": {},
-    "ack": {"frame": int},
-    "visible": {},
-}
-"""What a front end says, and the parts that must be there.
-
-``hello``: tell me all anew; ``set``: change controls (kept in a slot until the next `Session.work`: of several only what they change
-together is done); ``load``: take the shared state ``query``; ``ack``: this frame was seen; ``visible``: whether anybody looks (``value``).
-"""
 
 
 class Session:
     """An `Engine` and what its front end was told.
 
+    A message that is refused, and one on which a loss or sampler of one's own fails, is answered by a ``notice`` (``field``, ``text``
+    and the ``request`` that it belongs to, else 0); the session goes on as it was.
+
     Parameters
     ----------
-    query : str
-        A shared state; one that can't be read gives the default and a notice.
-    store : Path, optional
-        A results folder whose runs are shown beside the live one.
+    engine : Engine
+    measured : Measured, optional
+        Stored runs that are shown beside the live one.
+    notice : str
+        Told to the first front end.
     in_flight : int
         Frames that may be on their way unacknowledged.
     clock : callable
@@ -61,37 +55,64 @@ class Session:
 
     def __init__(
         self,
-        query: str = "",
-        store: Path | None = None,
+        engine: Engine,
+        measured: Measured | None = None,
+        *,
+        notice: str = "",
         in_flight: int = 2,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self.clock, self.window = clock, in_flight
-        self.measured = Measured(store)
+        self.engine, self.clock, self.window = engine, clock, in_flight
+        self.measured = Measured(None) if measured is None else measured
         self._out: list[Message] = []
-        self._notice = ""
-        try:
-            self.engine = Engine(read(query))
-        except InvalidInput as error:
-            self._notice = f"The shared state can't be used, so this is the default problem. {error}"
-            self.engine = Engine(State())
+        self._notice = notice
         self.playing, self.visible, self._greeted = True, True, False
-        self._pending: dict[str, Any] | None = None
+        self._pending: tuple[State, Set] | None = None
         self._request = 0
-        self._sent, self._acknowledged, self._metrics_owed = 0, 0, False
-        self._sides: list[dict[str, Any]] = []
+        self._sent, self._acknowledged = 0, 0
+        self._metrics_owed, self._framed, self._lines_told = False, False, False
         self._heard = self._frame_due = self._metrics_due = clock()
 
-    def receive(self, message: Any) -> None:
-        """Take a message of the front end, see `MESSAGES`; anything else is answered with a notice."""
-        kind = message.get("type") if isinstance(message, dict) else None
-        parts = MESSAGES.get(kind) if isinstance(kind, str) else None
-        if parts is None or not all(isinstance(message.get(name), type_) for name, type_ in parts.items()):
-            self._say("notice", text=str(InvalidInput("message", message, "a message of the explorer's front end")))
-        else:
-            getattr(self, f"_on_{kind}")(message)
+    @classmethod
+    def at(cls, query: str, measured: Measured | None = None, **options: Any) -> Session:
+        """A session with the shared state of an address; one that can't be used gives the default and a notice."""
+        try:
+            engine, notice = Engine(read(query)), ""
+        except InvalidInput as error:
+            notice = f"The shared state can't be used, so this is the default problem. {error}"[:LONGEST_NOTICE]
+            engine = Engine(State())
+        return cls(engine, measured, notice=notice, **options)
 
-    def _on_hello(self, _: dict[str, Any]) -> None:
+    def receive_text(self, text: str | bytes) -> None:
+        """Take a message as it comes on the wire."""
+        with self._answering():
+            self._take(decoded(text))
+
+    def receive(self, content: Any) -> None:
+        """Take a message of the front end, see `sim.explore.messages`."""
+        with self._answering():
+            self._take(content)
+
+    def _take(self, content: Any) -> None:
+        kind, message = understood(content)
+        getattr(self, f"_on_{kind}")(message)
+
+    @contextmanager
+    def _answering(self, request: int = 0) -> Iterator[None]:
+        """Whatever fails in here is told to the front end instead of ending the session."""
+        try:
+            yield
+        except InvalidInput as error:
+            self._refuse(error.field, str(error), request)
+        except Exception as error:  # of a plugin, or of this program: what is shown stays in use
+            LOG.exception("the explorer goes on after an error")
+            self._refuse("explorer", f"explorer: {type(error).__name__}: {error} (the console says more)", request)
+
+    def _refuse(self, field: str, text: str, request: int) -> None:
+        self._tell_state()
+        self._say("notice", field=field[:LONGEST_NOTICE], text=text[:LONGEST_NOTICE], request=request)
+
+    def _on_hello(self, _: Bare) -> None:
         """A front end is there, perhaps not the first: tell it everything."""
         self._out, self._greeted = [], True
         self._sent = self._acknowledged = 0
@@ -102,55 +123,50 @@ class Session:
             defaults=State().model_dump(),
             window=self.window,
         )
-        self._tell_all(self._notice)
+        self._tell_all()
+        if self._notice:
+            self._say("notice", field="shared state", text=self._notice, request=0)
         self._notice = ""
 
-    def _on_set(self, message: dict[str, Any]) -> None:
-        pending = self._pending or {"changes": {}}
-        self._pending = {
-            "changes": {**pending["changes"], **message["changes"]},
-            "carry": bool(message.get("carry")),
-            "request": message.get("request", 0),
-        }
+    def _on_set(self, message: Set) -> None:
+        """Keep it in a slot until the next `work`: of several changes only what they make together is built."""
+        with self._answering(message.request):
+            state = self.engine.state if self._pending is None else self._pending[0]
+            self._pending = state.with_(message.changes), message
 
-    def _on_play(self, _: dict[str, Any]) -> None:
+    def _on_play(self, _: Bare) -> None:
         self.playing = True
         self._tell_state()
 
-    def _on_pause(self, _: dict[str, Any]) -> None:
+    def _on_pause(self, _: Bare) -> None:
         self.playing = False
         self._tell_state()
         # What was trained since the last frame is to be seen too.
-        self._sides, self._metrics_owed = [], True
         self._frame()
+        self._metrics_owed = True
 
-    def _on_step(self, _: dict[str, Any]) -> None:
+    def _on_step(self, _: Bare) -> None:
         self.playing = False
         self.engine.advance()
-        self._sides = []
         self._tell_state()
         self._frame()
         self._metrics_owed = True
 
-    def _on_reset(self, _: dict[str, Any]) -> None:
+    def _on_reset(self, _: Bare) -> None:
         self.engine.restart()
         self._tell_all()
 
-    def _on_load(self, message: dict[str, Any]) -> None:
-        try:
-            self.engine.set(read(str(message.get("query", ""))).model_dump())
-        except InvalidInput as error:
-            self.engine.set(State().model_dump())
-            self._tell_all(f"The shared state can't be used, so this is the default problem. {error}")
-        else:
-            self._tell_all()
+    def _on_load(self, message: Load) -> None:
+        self.engine.set(read(message.query).model_dump())
+        self._tell_all()
 
-    def _on_ack(self, message: dict[str, Any]) -> None:
-        self._acknowledged = max(self._acknowledged, message["frame"])
+    def _on_ack(self, message: Ack) -> None:
+        # Of a number that wasn't sent (since the last hello) no frame is taken for seen.
+        self._acknowledged = max(self._acknowledged, min(message.frame, self._sent))
         self._heard = self.clock()
 
-    def _on_visible(self, message: dict[str, Any]) -> None:
-        self.visible = bool(message.get("value"))
+    def _on_visible(self, message: Visible) -> None:
+        self.visible = message.value
         self._heard = self.clock()
 
     @property
@@ -162,41 +178,51 @@ class Session:
     def work(self) -> list[Message]:
         """Do a slice of what there is to do, and give what there is to tell."""
         if self._pending is not None:
-            pending, self._pending = self._pending, None
-            self._request = pending["request"]
-            try:
-                self.engine.set(pending["changes"], carry=pending["carry"])
-            except InvalidInput as error:
-                self._tell_state(str(error))
-            else:
-                self._tell_all()
-            out, self._out = self._out, []
-            return out  # the change is to be seen at once
-        if self.training:
-            end = self.clock() + SECONDS_OF_TRAINING
-            while self.clock() < end:
-                self.engine.advance()
-                if self._frame_due <= self.clock():
-                    break
-        now = self.clock()
-        if self.training and now >= self._frame_due and self._sent - self._acknowledged < self.window:
-            self._frame()
-            if now >= self._metrics_due:
-                self._metrics_owed = True
-        elif self._metrics_owed:
-            self._measure()
+            (state, message), self._pending = self._pending, None
+            with self._answering(message.request):
+                self.engine.set(state.model_dump(), carry=message.carry)
+                self._request = message.request
+                self._tell_all()  # the change is to be seen at once
+        elif not self._out:  # answers don't wait
+            with self._answering():
+                try:
+                    self._go_on()
+                except Exception:
+                    # It would fail again and again.
+                    self.playing = self._metrics_owed = False
+                    self._lines_told = True
+                    raise
         out, self._out = self._out, []
         return out
 
-    def _say(self, kind: str, buffer: bytes = b"", **content: Any) -> None:
-        self._out.append(({"type": kind, **content}, buffer))
+    def _go_on(self) -> None:
+        if self.training:
+            end = min(self.clock() + SECONDS_OF_TRAINING, self._frame_due)
+            self.engine.advance()
+            while self.clock() < end:
+                self.engine.advance()
+        now = self.clock()
+        frame = self.training and now >= self._frame_due and self._sent - self._acknowledged < self.window
+        # Where a frame is always due, every other turn is for the rest: it mustn't starve.
+        if frame and not (self._framed and (self._metrics_owed or self._lines_owed)):
+            self._frame()
+            self._framed = True
+            self._metrics_owed = self._metrics_owed or now >= self._metrics_due
+            return
+        self._framed = False
+        if self._metrics_owed:
+            self._measure()
+        if self._lines_owed:
+            self._tell_lines()
 
-    def _tell_all(self, notice: str = "") -> None:
+    def _say(self, kind: str, buffer: bytes = b"", **content: Any) -> None:
+        self._out.append(({"type": kind, **_plain(content)}, buffer))
+
+    def _tell_all(self) -> None:
         """After a restart or a change: everything."""
         engine = self.engine
         sample = engine.problem.train
-        self._sides = []
-        self._tell_state(notice)
+        self._tell_state()
         self._say(
             "data",
             engine.inputs().astype("<f4").tobytes(),
@@ -205,16 +231,32 @@ class Session:
             classes=sample.classes.tolist(),
             modes=_within_class(sample.classes, sample.modes).tolist(),
             labels=engine.labels().tolist(),
-            theory=engine.theory,
             measured=self.measured.near(engine.state),
         )
         if self.training:
             for _ in range(2):  # so that the first frame shows the change
                 engine.advance()
         self._frame()
+        self._lines_told = False
+        self._tell_lines()
         self._metrics_owed = True
 
-    def _tell_state(self, notice: str = "") -> None:
+    @property
+    def _lines_owed(self) -> bool:
+        return self._greeted and not self._lines_told
+
+    def _tell_lines(self) -> None:
+        """Work on the theory's lines for a while, a point at least; tell them when they are complete."""
+        lines, end = self.engine.lines, self.clock() + SECONDS_OF_TRAINING
+        while not lines.complete:
+            lines.advance()
+            if self.clock() >= end:
+                break
+        if lines.complete:
+            self._say("theory", generation=self.engine.generation, **lines.described())
+            self._lines_told = True
+
+    def _tell_state(self) -> None:
         engine, state = self.engine, self.engine.state
         steps = engine.step_count
         self._say(
@@ -224,7 +266,6 @@ class Session:
             allowed=allowed(state),
             playing=self.playing,
             continued=engine.continued,
-            notice=notice,
             cli=[self._again(state.command(p, steps)) for p in state.positives],
             python=[self._again(state.python(p, steps)) for p in state.positives],
         )
@@ -251,23 +292,16 @@ class Session:
         )
 
     def _measure(self) -> None:
-        """Measure one run; tell when all are measured."""
         engine, state, steps = self.engine, self.engine.state, self.engine.step_count
-        if not self._sides:
-            self._measured_at = steps
-        values = engine.metrics(len(self._sides))
-        self._sides.append({k: None if v != v else v for k, v in values.items()})
-        if len(self._sides) < len(engine.trainers):
-            return
         self._say(
             "metrics",
             generation=engine.generation,
-            step=self._measured_at,
-            sides=self._sides,
+            step=steps,
+            sides=[engine.metrics(run) for run in range(len(engine.trainers))],
             cli=[self._again(state.command(p, steps)) for p in state.positives],
             python=[self._again(state.python(p, steps)) for p in state.positives],
         )
-        self._sides, self._metrics_owed, self._metrics_due = [], False, self.clock() + SECONDS_BETWEEN_METRICS
+        self._metrics_owed, self._metrics_due = False, self.clock() + SECONDS_BETWEEN_METRICS
 
     def _again(self, text: str) -> str:
         """How to repeat the run, unless that can't be."""
@@ -282,3 +316,12 @@ def _within_class(classes: np.ndarray, modes: np.ndarray) -> np.ndarray:
         own = classes == c
         counted[own] = np.unique(modes[own], return_inverse=True)[1]
     return counted
+
+
+def _plain(value: Any) -> Any:
+    """JSON-ready: it has no NaN and no infinity; null says that there is no number."""
+    if isinstance(value, dict):
+        return {name: _plain(own) for name, own in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(own) for own in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 from urllib.parse import parse_qsl, urlencode
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from sim.catalogue import GENERATORS, LOSSES, NEGATIVES, NOISE_KINDS, POSITIVES
@@ -23,6 +23,11 @@ VERSION = 1
 POINTS = 600
 """Points drawn, about; shared out among the modes."""
 
+LONGEST_QUERY = 2000
+"""Characters of a shared state; one that says everything has some 300."""
+
+Name = Annotated[str, Field(max_length=64)]
+
 Geometry = Literal["plane", "circle", "sphere"]
 DIMENSIONS = {"plane": 2, "circle": 2, "sphere": 3}
 
@@ -36,18 +41,18 @@ class State(BaseModel):
         A second positive policy, trained beside the first on the same data, initialisation and draws; empty: none.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
-    generator: str = "gaussian_mixture"
+    generator: Name = "gaussian_mixture"
     classes: int = Field(2, ge=2, le=6)
     modes: int = Field(4, ge=1, le=8)
-    noise_kind: str = "symmetric"
+    noise_kind: Name = "symmetric"
     noise_mode: Literal["static", "resampled"] = "static"
     noise: float = Field(0.0, ge=0, le=0.9)
-    loss: str = "triplet"
-    positive: str = "random"
-    compare: str = "easy"
-    negative: str = "random"
+    loss: Name = "triplet"
+    positive: Name = "random"
+    compare: Name = "easy"
+    negative: Name = "random"
     margin: float = Field(0.5, gt=0, le=2)
     per_class: int = Field(32, ge=2, le=64)
     geometry: Geometry = "plane"
@@ -67,18 +72,18 @@ class State(BaseModel):
         >>> state.noise, state.positive, state.compare
         (0.2, 'all', '')
         """
-        values = {**self.model_dump(), **changes}
-        if "loss" in changes and values["loss"] in LOSSES and "positive" not in changes:
-            proxies = issubclass(LOSSES[values["loss"]], ProxyLoss)
-            if proxies:
-                values |= {"positive": "all", "negative": "all", "compare": ""}
+        chosen = parse(State, {**self.model_dump(), **changes})
+        follow: dict[str, Any] = {}
+        if "loss" in changes and "positive" not in changes:
+            if issubclass(LOSSES[chosen.loss], ProxyLoss):
+                follow |= {"positive": "all", "negative": "all", "compare": ""}
             elif issubclass(LOSSES[self.loss], ProxyLoss):
-                values |= {k: State.model_fields[k].default for k in ("positive", "negative", "compare")}
-        negative = values.get("negative")
-        on_sphere = isinstance(negative, str) and negative in NEGATIVES and NEGATIVES[negative].on_sphere
-        if on_sphere and values.get("geometry") == "plane":
-            values["geometry"] = "circle" if changes.get("geometry") is None else "plane"
-        chosen = parse(State, values)
+                follow |= {k: State.model_fields[k].default for k in ("positive", "negative", "compare")}
+        negative = follow.get("negative", chosen.negative)
+        on_sphere = negative in NEGATIVES and NEGATIVES[negative].on_sphere
+        if on_sphere and chosen.geometry == "plane" and "geometry" not in changes:
+            follow["geometry"] = "circle"
+        chosen = chosen.model_copy(update=follow)
         for positive in chosen.positives:
             chosen.config(positive)
         return chosen
@@ -162,6 +167,10 @@ class State(BaseModel):
         )
 
 
+NUMBERS = tuple(name for name, field in State.model_fields.items() if field.annotation in (int, float))
+"""Fields that aren't text."""
+
+
 def _at(nested: Any, path: str) -> Any:
     for part in path.split("."):
         nested = nested[part]
@@ -187,6 +196,8 @@ def read(query: str) -> State:
     text = query.removeprefix("#")
     if not text:
         return State()
+    if len(text) > LONGEST_QUERY:
+        raise InvalidInput("shared state", f"{len(text)} characters", f"at most {LONGEST_QUERY} characters")
     try:
         pairs = dict(parse_qsl(text, strict_parsing=True, keep_blank_values=True))
     except ValueError as error:
@@ -194,14 +205,14 @@ def read(query: str) -> State:
     version = pairs.pop("v", None)
     if version != str(VERSION):
         raise InvalidInput("shared state", f"version {version}", f"version {VERSION}, which this explorer writes")
-    texts = [name for name, field in State.model_fields.items() if field.annotation not in (int, float)]
-    values: dict[str, Any] = {}
-    for name, value in pairs.items():
-        try:
-            values[name] = value if name in texts else yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise InvalidInput(f"shared state, {name}", value, "a number") from None
-    return State().with_(values)
+    return State().with_({name: _number(name, text) if name in NUMBERS else text for name, text in pairs.items()})
+
+
+def _number(name: str, text: str) -> int | float:
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    raise InvalidInput(f"shared state, {name}", text, "a number")
 
 
 def choices() -> dict[str, list[str]]:

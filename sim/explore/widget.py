@@ -12,6 +12,8 @@ import torch
 
 from sim.errors import InvalidInput
 from sim.explore.bundle import bundle
+from sim.explore.engine import Engine
+from sim.explore.measured import Measured
 from sim.explore.page import IDLE_SECONDS, STATIC
 from sim.explore.picture import draw
 from sim.explore.session import Session
@@ -46,9 +48,10 @@ class Explorer(anywidget.AnyWidget):
     _thread: threading.Thread | None = None
 
     def __init__(self, out: str | Path | None = None, **state: Any) -> None:
-        chosen = State().with_(state)
+        engine = Engine(State().with_(state))
+        measured = Measured(None if out is None else Path(out) / "store")
         super().__init__()
-        self.session = Session(chosen.query(), None if out is None else Path(out) / "store", in_flight=FRAMES_IN_FLIGHT)
+        self.session = Session(engine, measured, in_flight=FRAMES_IN_FLIGHT)
         # Messages come on the kernel's threads, training runs on one of its own.
         self._lock = threading.Lock()
         self._ended = threading.Event()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from sim.catalogue import NEGATIVES
 from sim.errors import InvalidInput, choice, integer, number
 from sim.losses.weighting import Weighting
-from sim.samplers import Draws, Memory, Sampling, Tuples, resolve, select_tuples
+from sim.samplers import Draws, Memory, Sampling, Tuples, checked_batch, resolve, select_tuples
 from sim.streams import stream
 
 REDUCTIONS = ("avg_nonzero", "mean", "sum")
@@ -50,8 +51,8 @@ def reduce(total: Tensor, active: Tensor, count: Tensor, reduction: str) -> Tens
 class Loss(nn.Module, abc.ABC):
     """Base of all losses.
 
-    A loss is called with the names of policies, which are then looked up and checked (`forward`), or with a `Sampling` that was
-    resolved once (`of_batch`), as at every step of a training.
+    A loss is called with the names of policies, which are then looked up and checked together with the batch (`forward`), or with a
+    `Sampling` that was resolved once (`of_batch`), as at every step of a training.
 
     Examples
     --------
@@ -83,11 +84,27 @@ class Loss(nn.Module, abc.ABC):
     title = ""
     """What figures call it; empty: its name."""
 
+    classes: int | None = None
+    """Number of labels t, where the loss holds something for each of them."""
+
     reduction: str = "mean"
     weighting: Weighting | None = None
     """Given to `make`."""
 
     _progress = 0.0
+
+    @classmethod
+    def same_as(cls, name: str, params: dict[str, Any], *, single: bool, unit: bool) -> tuple[str, dict[str, Any]]:
+        """Another loss, and its parameters, that this one is by construction; itself where there is none (`sim.losses.equal`).
+
+        Parameters
+        ----------
+        name, params
+            What this loss is registered as, and all its parameters.
+        single, unit
+            See `sim.losses.equal.canonical`.
+        """
+        return name, params
 
     @classmethod
     def weighed_by(cls, weighting: Weighting) -> bool:
@@ -154,8 +171,10 @@ class Loss(nn.Module, abc.ABC):
 
         Parameters
         ----------
-        embeddings : Tensor, shape (R, B, m), float32 or float64
-        labels : Tensor, shape (R, B), int64
+        embeddings : Tensor, shape (R, B, m), floating
+            Half precision is computed in float32; what a loss learns is taken in the embeddings' dtype.
+        labels : Tensor, shape (R, B), whole numbers >= 0
+            Below the number of classes in a loss that learns something of each.
         positive, negative : str
             Policies, see `sim.samplers`.
         generator : torch.Generator or Draws, optional
@@ -165,17 +184,18 @@ class Loss(nn.Module, abc.ABC):
 
         Returns
         -------
-        Tensor, shape (R,)
+        Tensor, shape (R,), dtype of ``embeddings``
 
         Raises
         ------
         InvalidInput
-            See `sampling`; also if shapes don't agree, or a random policy has no generator.
+            See `sampling` and `sim.samplers.checked_batch`; also if a random policy has no generator.
         """
-        return self.of_batch(embeddings, labels, self.sampling(positive, negative, generator, memory))
+        x, y, memory = checked_batch(embeddings, labels, memory, classes=self.classes)
+        return self.of_batch(x, y, self.sampling(positive, negative, generator, memory)).to(embeddings.dtype)
 
     def of_batch(self, embeddings: Tensor, labels: Tensor, sampling: Sampling, progress: float = 0.0) -> Tensor:
-        """Loss of each run under resolved policies; nothing is looked up.
+        """Loss of each run under resolved policies; nothing is looked up, and the batch is not checked.
 
         Parameters
         ----------
@@ -265,6 +285,11 @@ class SimilarityLoss(Loss):
         choice("reduction", reduction, REDUCTIONS)
         self.cosine, self.reduction = cosine, reduction
 
+    @classmethod
+    def same_as(cls, name: str, params: dict[str, Any], *, single: bool, unit: bool) -> tuple[str, dict[str, Any]]:
+        """On the sphere dot products are cosines."""
+        return name, {**params, "cosine": True} if unit else params
+
     def compute(self, embeddings: Tensor, labels: Tensor, sampling: Sampling) -> Tensor:
         """See `Loss.compute`."""
         if self.cosine:
@@ -303,6 +328,7 @@ class ProxyLoss(Loss):
 
     published_negative = "all"
     takes_only_all = "with a loss on class vectors, which chooses no pairs: samples meet class vectors, not one another"
+    classes: int
     proxies: nn.Parameter
 
     def __init__(
@@ -324,12 +350,6 @@ class ProxyLoss(Loss):
 
     def compute(self, embeddings: Tensor, labels: Tensor, sampling: Sampling) -> Tensor:
         """See `Loss.compute`."""
-        if embeddings.dim() != 3 or labels.shape != embeddings.shape[:2]:
-            raise InvalidInput(
-                "labels", tuple(labels.shape), f"(R, B) of embeddings (R, B, m) {tuple(embeddings.shape)}"
-            )
-        if int(labels.max()) >= self.classes:
-            raise InvalidInput("labels", int(labels.max()), f"less than the number of classes, {self.classes}")
         return self.of_proxies(embeddings, labels)
 
     def own_class(self, labels: Tensor) -> Tensor:
@@ -338,7 +358,7 @@ class ProxyLoss(Loss):
 
     def cosines(self, embeddings: Tensor) -> Tensor:
         """Cosines between embeddings (R, B, m) and class vectors, (R, B, t * centres)."""
-        return F.normalize(embeddings, dim=-1) @ F.normalize(self.proxies, dim=-1).mT
+        return F.normalize(embeddings, dim=-1) @ F.normalize(self.proxies.to(embeddings), dim=-1).mT
 
     @abc.abstractmethod
     def of_proxies(self, embeddings: Tensor, labels: Tensor) -> Tensor:

@@ -47,6 +47,7 @@ class Margin(TupleLoss):
     per_run = ("alpha", "beta")
     weighable = True
     published_negative = "distance_weighted"
+    classes: int | None
     beta: Tensor
 
     def __init__(
@@ -65,6 +66,7 @@ class Margin(TupleLoss):
         choice("learn_beta", learn_beta, LEARN)
         choice("count", count, COUNTS)
         self.learn_beta, self.counts_triplets = learn_beta, count == "triplets"
+        self.classes = classes if learn_beta == "class" else None
         start = per_run("beta", beta)
         if learn_beta == "none":
             self.register_buffer("beta", start)

@@ -81,6 +81,7 @@ class PytorchMetricLearning(Loss):
         keys: Sequence[object] | None = None,
     ) -> None:
         super().__init__()
+        self.classes = classes
         given: dict[str, Any] = {"num_classes": classes, "embedding_size": dim}
         if distance is not None:
             given["distance"] = _build("distance", distance, distance_params or {}, {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -67,7 +68,8 @@ class Softmax(CrossEntropy):
 
     def of_proxies(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """See `ProxyLoss.of_proxies`."""
-        return self.cross_entropy(torch.baddbmm(self.bias, embeddings, self.proxies.mT), labels)
+        weights, bias = self.proxies.to(embeddings), self.bias.to(embeddings)
+        return self.cross_entropy(torch.baddbmm(bias, embeddings, weights.mT), labels)
 
 
 @LOSSES.register("normalized_softmax")
@@ -141,6 +143,11 @@ class ProxyNCA(CrossEntropy):
         super().__init__(runs=runs, classes=classes, dim=dim, keys=keys)
         self.parameter("temperature", temperature, above=0.0)
 
+    @classmethod
+    def same_as(cls, name: str, params: dict[str, Any], *, single: bool, unit: bool) -> tuple[str, dict[str, Any]]:
+        """- ||e - w||^2 is 2 cos - 2: the normalised softmax at half the temperature."""
+        return "normalized_softmax", {"temperature": params["temperature"] / 2}
+
     def of_proxies(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """See `ProxyLoss.of_proxies`."""
         squared = 2 - 2 * self.cosines(embeddings)  # (R, B, t)
@@ -196,13 +203,20 @@ class SoftTriple(CrossEntropy):
         self.parameter("delta", delta)
         self.tau = number("tau", tau, "a finite number >= 0", lambda v: v >= 0)
 
+    @classmethod
+    def same_as(cls, name: str, params: dict[str, Any], *, single: bool, unit: bool) -> tuple[str, dict[str, Any]]:
+        """With one centre a class there is nothing to soften."""
+        if params["centres"] != 1 or params["delta"] != 0:
+            return name, params
+        return "normalized_softmax", {"temperature": 1 / params["scale"]}
+
     def of_proxies(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """See `ProxyLoss.of_proxies`."""
         scale, gamma, delta = (self.column(name, embeddings) for name in self.per_run)
         each = self.cosines(embeddings).view(*labels.shape, self.classes, self.centres)  # (R, B, t, centres)
         similarity = ((each / gamma.unsqueeze(-1)).softmax(-1) * each).sum(-1)  # (R, B, t)
         loss = self.cross_entropy(scale * (similarity - delta * self.own_class(labels)), labels)
-        return loss + self.tau * self._scatter() if self.tau else loss
+        return loss + self.tau * self._scatter().to(loss) if self.tau else loss
 
     def _scatter(self) -> Tensor:
         """Sum of the distances between the centres of a class over 2 C(centres, 2), mean over classes, (R,)."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -37,6 +39,12 @@ class SupCon(SimilarityLoss):
     ) -> None:
         super().__init__(cosine=cosine, reduction=reduction)
         self.parameter("temperature", temperature, above=0.0)
+
+    @classmethod
+    def same_as(cls, name: str, params: dict[str, Any], *, single: bool, unit: bool) -> tuple[str, dict[str, Any]]:
+        """With one positive an anchor it is NT-Xent, but that an anchor without negatives counts as 0 in a plain mean."""
+        name, params = super().same_as(name, params, single=single, unit=unit)
+        return ("ntxent", params) if single and params["reduction"] != "mean" else (name, params)
 
     def of_similarities(self, tuples: Tuples) -> Tensor:
         """See `SimilarityLoss.of_similarities`."""

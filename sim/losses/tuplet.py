@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -104,6 +106,14 @@ class NPair(Tuplet):
     ) -> None:
         super().__init__(temperature=temperature, cosine=cosine, reduction=reduction)
         self.parameter("l2", l2)
+
+    @classmethod
+    def same_as(cls, name: str, params: dict[str, Any], *, single: bool, unit: bool) -> tuple[str, dict[str, Any]]:
+        """Without the penalty it is NT-Xent, on dot products."""
+        name, params = super().same_as(name, params, single=single, unit=unit)
+        if params["l2"] != 0:
+            return name, params
+        return "ntxent", {k: v for k, v in params.items() if k != "l2"}
 
     def compute(self, embeddings: Tensor, labels: Tensor, sampling: Sampling) -> Tensor:
         """See `Loss.compute`."""

@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from sim.catalogue import METRICS
-from sim.errors import InvalidInput
+from sim.errors import InvalidInput, integer, number
 
-Array = Tensor | npt.NDArray[Any]
+from .inputs import Array, embedding_tensor, label_numbers
+
 T = TypeVar("T")
+
+IN_RANGE = 2.0**200
+"""Embeddings whose largest number is beyond this, or below its reciprocal, are scaled before anything is squared."""
+
+
+class NotComputable(InvalidInput):
+    """A metric that can't be computed on this input, though others can.
+
+    Its public function raises it; ``evaluate`` and ``evaluate_runs`` put NaN in its place and warn.
+
+    Examples
+    --------
+    >>> raise NotComputable("max_bytes", 100, "at least 440 to cluster a class of 11 samples")
+    Traceback (most recent call last):
+    sim.metrics.base.NotComputable: max_bytes: got 100; allowed: at least 440 to cluster a class of 11 samples
+    """
 
 
 @dataclass(frozen=True)
@@ -25,7 +40,7 @@ class Options:
 
     Parameters
     ----------
-    ks : tuple of int
+    ks : sequence of int
         The K of Recall@K, each at least 1. A K beyond the number of other samples means all of them.
     scale : float
         Link distance of the sub-cluster counts in units of the mean between-class distance, > 0. Samples of a class
@@ -65,18 +80,15 @@ class Options:
     max_bytes: int = 256 * 2**20
 
     def __post_init__(self) -> None:
-        if not self.ks or any(not isinstance(k, int) or k < 1 for k in self.ks):
-            raise InvalidInput("ks", self.ks, "one or more integers, each at least 1")
-        if not 0 < self.scale < math.inf:
-            raise InvalidInput("scale", self.scale, "a finite number above 0")
-        if self.link_distance is not None and not 0 <= self.link_distance < math.inf:
-            raise InvalidInput("link_distance", self.link_distance, "None or a finite number of at least 0")
-        if not 0 <= self.min_fraction <= 1:
-            raise InvalidInput("min_fraction", self.min_fraction, "a number in [0, 1]")
-        if self.k_max < 1:
-            raise InvalidInput("k_max", self.k_max, "an integer of at least 1")
-        if self.max_bytes < 1:
-            raise InvalidInput("max_bytes", self.max_bytes, "a positive number of bytes")
+        for name in ("k_max", "max_bytes"):
+            object.__setattr__(self, name, integer(name, getattr(self, name), least=1))
+        if isinstance(self.ks, str) or not np.iterable(self.ks) or np.size(self.ks) == 0:
+            raise InvalidInput("ks", self.ks, "one or more integers in a sequence, such as (1, 10)")
+        object.__setattr__(self, "ks", tuple(integer("ks", k, 1, 10**9) for k in self.ks))
+        number("scale", self.scale, "a finite number above 0", lambda v: v > 0)
+        if self.link_distance is not None:
+            number("link_distance", self.link_distance, "None or a finite number of at least 0", lambda v: v >= 0)
+        number("min_fraction", self.min_fraction, "a number in [0, 1]", lambda v: 0 <= v <= 1)
 
 
 DEFAULT = Options()
@@ -98,6 +110,8 @@ class Runs:
         The class each of those pairs belongs to.
     n_classes : int
     options : Options
+    exponents : Tensor or None, (R,), int64
+        The powers of two that ``x`` has been divided by, if any of them isn't 0 (see `in_range`).
 
     Examples
     --------
@@ -113,6 +127,7 @@ class Runs:
     class_of_fine: Tensor
     n_classes: int
     options: Options
+    exponents: Tensor | None = None
     _memo: dict[Callable[..., Any], Any] = field(default_factory=dict)
 
     def once(self, compute: Callable[[Runs], T]) -> T:
@@ -130,6 +145,39 @@ class Runs:
             self._memo[compute] = compute(self)
         result: T = self._memo[compute]
         return result
+
+
+def in_range(runs: Runs) -> Runs:
+    """The runs, those out of range divided by a power of two that brings them to about 1.
+
+    Examples
+    --------
+    >>> _, chunks = prepare([[[1e200], [0.0]], [[1.0], [0.0]]], [0, 1], None, DEFAULT)
+    >>> scaled = in_range(next(chunks))
+    >>> bool(0.5 <= scaled.x[0, 0, 0] < 1), scaled.x[1, 0, 0].item(), scaled.exponents.tolist()
+    (True, 1.0, [665, 0])
+    """
+    largest = runs.x.abs().amax((1, 2))
+    outside = (largest > IN_RANGE) | ((largest < 1 / IN_RANGE) & (largest > 0))
+    if not outside.any():
+        return runs
+    exponents = torch.where(outside, torch.frexp(largest).exponent.long(), 0)
+    return replace(runs, x=times_power_of_two(runs.x, -exponents), exponents=exponents, _memo={})
+
+
+def times_power_of_two(values: Tensor, exponents: Tensor) -> Tensor:
+    """``values`` (R, ...) times 2**exponents (R,), exactly wherever the result is a normal number.
+
+    Examples
+    --------
+    >>> times_power_of_two(torch.tensor([3.0]).double(), torch.tensor([-2])).tolist()
+    [0.75]
+    """
+    half = exponents // 2
+    for part in (half, exponents - half):  # either half is the exponent of a normal number, the whole may not be
+        factor = ((part + 1023) << 52).view(torch.float64)
+        values = values * factor.view(-1, *[1] * (values.ndim - 1))
+    return values
 
 
 class Metric(Protocol):
@@ -162,6 +210,8 @@ class Entry:
         `Options` -> names of the columns.
     heavy : bool
         It clusters, and is left out where time matters.
+    degree : int or None
+        See `metric`.
 
     Examples
     --------
@@ -172,15 +222,40 @@ class Entry:
     compute: Callable[[Runs], Tensor]
     columns: Callable[[Options], Sequence[str]]
     heavy: bool
+    degree: int | None = None
+
+    def values(self, runs: Runs) -> Tensor:
+        """``compute(runs)`` at a scale at which nothing can overflow, if it is known how the metric scales.
+
+        Examples
+        --------
+        >>> _, chunks = prepare([[3e200], [0.0], [9e200]], [0, 0, 1], None, DEFAULT)
+        >>> METRICS["within_max"].values(next(chunks)).tolist()
+        [3e+200]
+        """
+        if self.degree is None:
+            return self.compute(runs)
+        scaled = runs.once(in_range)
+        values = self.compute(scaled)
+        if scaled.exponents is None or self.degree == 0:
+            return values
+        return times_power_of_two(values, self.degree * scaled.exponents)
 
 
 def metric(
-    *, heavy: bool = False, columns: Callable[[Options], Sequence[str]] | None = None
+    *,
+    degree: int | None = None,
+    heavy: bool = False,
+    columns: Callable[[Options], Sequence[str]] | None = None,
 ) -> Callable[[Callable[[Runs], Tensor]], Metric]:
     """Register ``compute(runs) -> (R,)`` under its name and turn it into the public function of that name.
 
     Parameters
     ----------
+    degree : int, optional
+        The power of the embeddings' scale that the metric grows with: 0 if it doesn't change with scale, 1 for a
+        length. It is then computed without overflow however large or small the embeddings are; without it, ``compute``
+        gets them as they are.
     heavy : bool
         It clusters: one scikit-learn or SciPy call for each run and class. ``evaluate(..., heavy=False)`` leaves it
         out.
@@ -204,17 +279,18 @@ def metric(
 
     def register(compute: Callable[[Runs], Tensor]) -> Metric:
         name = compute.__name__
+        entry = Entry(compute, columns or (lambda options: (name,)), heavy, degree)
 
         def public(
             embeddings: Array, classes: Array, modes: Array | None = None, *, options: Options = DEFAULT
         ) -> Tensor:
             leading, chunks = prepare(embeddings, classes, modes, options)
-            values = torch.cat([compute(runs) for runs in chunks])
+            values = torch.cat([entry.values(runs) for runs in chunks])
             return values.reshape(leading + values.shape[1:])
 
         public.__name__ = public.__qualname__ = name
         public.__module__, public.__doc__ = compute.__module__, compute.__doc__
-        METRICS.register(name, module=compute.__module__)(Entry(compute, columns or (lambda options: (name,)), heavy))
+        METRICS.register(name, module=compute.__module__)(entry)
         return public
 
     return register
@@ -227,10 +303,10 @@ def prepare(
 
     Parameters
     ----------
-    embeddings : Tensor or ndarray, (..., n, m)
+    embeddings : array-like, (..., n, m)
         Real and finite.
-    classes, modes : Tensor or ndarray, (n,) or (..., n)
-        Integer ids, any values. ``modes=None`` puts all samples of a class into one mode. A fine label is the PAIR of
+    classes, modes : array-like, (n,) or (..., n)
+        Integer or string ids, any values. ``modes=None`` puts all samples of a class into one mode. A fine label is the PAIR of
         both, so mode ids may start anew in each class or run through all of them.
     options : Options
 
@@ -255,11 +331,9 @@ def prepare(
     Traceback (most recent call last):
     sim.errors.InvalidInput: classes: got [7]; allowed: at least two classes in each run
     """
-    x = _tensor("embeddings", embeddings).detach()
+    x = embedding_tensor(embeddings)
     if x.ndim < 2 or 0 in x.shape:
         raise InvalidInput("embeddings", tuple(x.shape), "shape (..., n, m), no axis empty")
-    if x.is_complex() or x.dtype == torch.bool:
-        raise InvalidInput("embeddings", x.dtype, "real numbers")
     leading = x.shape[:-2]
     x = x.reshape(-1, *x.shape[-2:])
     finite = x.isfinite()
@@ -270,7 +344,7 @@ def prepare(
 
     class_ids, classes_index = _ids("classes", classes, leading, x)
     if (classes_index.amin(-1) == classes_index.amax(-1)).any():
-        raise InvalidInput("classes", class_ids.tolist(), "at least two classes in each run")
+        raise InvalidInput("classes", class_ids, "at least two classes in each run")
     mode_ids, modes_index = _ids("modes", torch.zeros_like(classes_index[0]) if modes is None else modes, leading, x)
     pairs, fine = torch.unique(classes_index * len(mode_ids) + modes_index, return_inverse=True)
 
@@ -293,23 +367,11 @@ def prepare(
     return leading, chunks()
 
 
-def _tensor(name: str, values: Array) -> Tensor:
-    if isinstance(values, Tensor):
-        return values
-    array = np.array(values)
-    if array.dtype.kind not in "biufc":
-        raise InvalidInput(name, array.dtype, "numbers")
-    return torch.from_numpy(array)
-
-
-def _ids(name: str, labels: Array, leading: torch.Size, x: Tensor) -> tuple[Tensor, Tensor]:
+def _ids(name: str, labels: Array, leading: torch.Size, x: Tensor) -> tuple[list[Any], Tensor]:
     """Distinct ids, and the labels of all runs (R, n) as positions among them."""
-    given = _tensor(name, labels).to(x.device)
-    if given.is_floating_point() or given.is_complex():
-        raise InvalidInput(name, given.dtype, "integer ids")
+    ids, index = label_numbers(name, labels, x.device)
     n = x.shape[1]
-    if given.shape not in {(n,), (*leading, n)}:
+    if index.shape not in {(n,), (*leading, n)}:
         shapes = " or ".join(str(shape) for shape in dict.fromkeys([(n,), (*leading, n)]))
-        raise InvalidInput(name, tuple(given.shape), f"shape {shapes}, as the embeddings have")
-    ids, index = torch.unique(given.long(), return_inverse=True)
+        raise InvalidInput(name, tuple(index.shape), f"shape {shapes}, as the embeddings have")
     return ids, index.expand(*leading, n).reshape(-1, n)

@@ -33,7 +33,7 @@ def centre_axes(runs: Runs) -> tuple[Tensor, Tensor]:
     return singular, axes
 
 
-@metric()
+@metric(degree=0)
 def nc1(runs: Runs) -> Tensor:
     r"""NC1, variability collapse: :math:`\mathrm{tr}(S_W S_B^{+}) / K`.
 
@@ -64,7 +64,7 @@ def nc1(runs: Runs) -> Tensor:
     return torch.where(kept.any(-1), ratio, torch.nan)
 
 
-@metric()
+@metric(degree=0)
 def nc2(runs: Runs) -> Tensor:
     r"""NC2, distance of the class means from a simplex.
 
@@ -90,7 +90,7 @@ def nc2(runs: Runs) -> Tensor:
     return (2 - 2 * product / others.sqrt()).clamp_min(0).sqrt()
 
 
-@metric()
+@metric(degree=0)
 def cdnv(runs: Runs) -> Tensor:
     r"""Class-distance normalised variance, mean over pairs of classes.
 
@@ -122,7 +122,7 @@ def cdnv(runs: Runs) -> Tensor:
     return total / (present * (present - 1))
 
 
-@metric()
+@metric(degree=0)
 def ncc_accuracy(runs: Runs) -> Tensor:
     """Share of samples whose nearest class mean is that of their own class (the nearest-class-centre rule of NC4).
 

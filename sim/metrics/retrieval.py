@@ -10,8 +10,9 @@ Then, inside that group,
 * given that rank i holds one, before + 1 + (i - first - 1)(hits - 1) / (size - 1) hits are expected up to and with it;
 * its first K - first ranks hold no hit with probability C(size - hits, K - first) / C(size, K - first).
 
-Above 64 dimensions only ties at distance 0 are sure to be recognised, others up to rounding
-(``pairs.distance_blocks``).
+Tied are samples whose squared distances to the query are the same number in double precision (`sim.metrics.search`), in
+any number of dimensions. So the order of the samples changes no digit of a value, nor does faiss, the memory bound or the
+runs beside a run.
 
 Queries whose label nobody else has are left out; NaN if there is no other query. Fine labels are the (class, mode)
 pairs.
@@ -27,7 +28,7 @@ from torch import Tensor
 
 from . import search
 from .base import Options, Runs, metric
-from .pairs import distance_blocks, sum_by
+from .pairs import sum_by
 
 
 @dataclass(frozen=True)
@@ -52,21 +53,11 @@ class Ranked:
 
 def _ranked(runs: Runs, labels: Tensor, k: int) -> Iterator[tuple[Tensor, Ranked]]:
     """The k nearest of every sample, in blocks of samples given by their places (rows,)."""
-    n = labels.shape[1]
-    rest = torch.ones(n, dtype=torch.bool, device=labels.device)
-    if search.worthwhile(runs.x, k):
-        for rows, d, index in search.search(runs.x[0], k):
-            rest[rows] = False
-            same = labels[:, index] == labels[:, rows, None]
-            yield rows, _grouped(d[None, :, :k], same[..., :k], d[None], same)
-    left = rest.nonzero().flatten()
-    blocks = distance_blocks(runs.x[:, left], runs.x, row_bytes=40 * n + 160 * k, max_bytes=runs.options.max_bytes)
-    for block, d in blocks:
-        rows = left[block]
-        d.scatter_(-1, rows[:, None].expand(len(d), -1, 1), torch.inf)  # (R, rows, n)
-        near, index = d.topk(k, largest=False)  # each (R, rows, k)
-        same = labels[:, None] == labels[:, rows, None]  # (R, rows, n)
-        yield rows, _grouped(near, same.gather(-1, index), d, same)
+    for found in search.neighbours(runs.x, k, runs.options.max_bytes):
+        own = labels[:, found.rows, None]  # (R, rows, 1)
+        every = labels[:, None] if found.names is None else labels[:, found.names]
+        hit = labels.gather(1, found.index.flatten(1)).view_as(found.index) == own
+        yield found.rows, _grouped(found.squares, hit, found.candidates, every == own)
 
 
 def _grouped(near: Tensor, hit: Tensor, d: Tensor, same: Tensor) -> Ranked:
@@ -75,7 +66,7 @@ def _grouped(near: Tensor, hit: Tensor, d: Tensor, same: Tensor) -> Ranked:
     Parameters
     ----------
     near, hit : Tensor, (R, rows, k)
-        Distances of the nearest, ascending, and whether they have the query's label.
+        Squared distances of the nearest, ascending, and whether they have the query's label.
     d, same : Tensor, (R, rows, l)
         The same for samples among which are all as near as the k-th.
     """
@@ -115,6 +106,17 @@ def _others(labels: Tensor) -> Tensor:
     return counts.gather(1, labels) - 1
 
 
+def _total(values: Tensor) -> Tensor:
+    """Sum over the last axis, from its beginning to its end; zeros at the end change no digit."""
+    return values.cumsum(-1)[..., -1]
+
+
+def _mean(values: Tensor) -> Tensor:
+    """Mean over the samples (R, n) that aren't NaN, in ascending order: theirs doesn't matter."""
+    exist = ~values.isnan()
+    return _total(values.nan_to_num(0).sort(-1).values) / exist.sum(-1)
+
+
 def fine_retrieval(runs: Runs) -> tuple[Tensor, Tensor, Tensor]:
     """Recall at each of ``options.ks`` (R, len(ks)), R-precision (R,) and MAP@R (R,) on the fine labels.
 
@@ -130,25 +132,25 @@ def fine_retrieval(runs: Runs) -> tuple[Tensor, Tensor, Tensor]:
     ks = [min(k, most) for k in runs.options.ks]
     depth = max(*ks, int(relevant.max()))
     ranks = torch.arange(depth, device=runs.x.device)
-    values = runs.x.new_empty(*relevant.shape, len(ks) + 2)
+    values = runs.x.new_empty(len(ks) + 2, *relevant.shape)
     for rows, ranked in _ranked(runs, runs.fine, depth):
         counted = ranks < relevant[:, rows, None]  # (R, rows, depth)
         chance = ranked.hits.double() / ranked.size * counted
         ahead = (ranks - ranked.first) * (ranked.hits - 1).double() / (ranked.size - 1).clamp_min(1)
         precision = (ranked.before + 1 + ahead) / (ranks + 1)
         columns = [_recall(ranked, k) for k in ks]
-        columns += [chance.sum(-1) / relevant[:, rows], (chance * precision).sum(-1) / relevant[:, rows]]
-        values[:, rows] = torch.stack(columns, -1)
-    values[relevant == 0] = torch.nan
-    means = values.nanmean(1)
-    return means[:, : len(ks)], means[:, -2], means[:, -1]
+        columns += [_total(part) / relevant[:, rows] for part in (chance, chance * precision)]
+        values[:, :, rows] = torch.stack(columns)
+    values[:, relevant == 0] = torch.nan
+    *recalls, precision, average = (_mean(of_queries) for of_queries in values)
+    return torch.stack(recalls, -1), precision, average
 
 
 def _recall_names(options: Options) -> list[str]:
     return [f"recall_at_{k}" for k in options.ks]
 
 
-@metric(columns=_recall_names)
+@metric(degree=0, columns=_recall_names)
 def recall_at_k(runs: Runs) -> Tensor:
     """Recall@K on fine labels for each K of ``options.ks``, shape (..., len(ks)).
 
@@ -168,7 +170,7 @@ def recall_at_k(runs: Runs) -> Tensor:
     return runs.once(fine_retrieval)[0]
 
 
-@metric()
+@metric(degree=0)
 def map_at_r(runs: Runs) -> Tensor:
     r"""Mean average precision at R on fine labels, mean over queries.
 
@@ -190,7 +192,7 @@ def map_at_r(runs: Runs) -> Tensor:
     return runs.once(fine_retrieval)[2]
 
 
-@metric()
+@metric(degree=0)
 def r_precision(runs: Runs) -> Tensor:
     """R-precision on fine labels: share of the query's label among its R nearest, mean over queries.
 
@@ -206,7 +208,7 @@ def r_precision(runs: Runs) -> Tensor:
     return runs.once(fine_retrieval)[1]
 
 
-@metric()
+@metric(degree=0)
 def class_recall_at_1(runs: Runs) -> Tensor:
     """Recall@1 with the class as label: share of queries whose nearest other sample is of their class.
 
@@ -223,4 +225,4 @@ def class_recall_at_1(runs: Runs) -> Tensor:
     values = runs.x.new_empty(runs.classes.shape)
     for rows, ranked in _ranked(runs, runs.classes, 1):
         values[:, rows] = _recall(ranked, 1)
-    return torch.where(_others(runs.classes) > 0, values, torch.nan).nanmean(1)
+    return _mean(torch.where(_others(runs.classes) > 0, values, torch.nan))

@@ -60,7 +60,7 @@ def class_spectra(runs: Runs) -> Tensor:
     return torch.where(sizes[..., None] > 1, shares, torch.nan)
 
 
-@metric()
+@metric(degree=0)
 def effective_rank(runs: Runs) -> Tensor:
     r"""Effective rank of the within-class scatter, mean over classes.
 
@@ -84,7 +84,7 @@ def effective_rank(runs: Runs) -> Tensor:
     return torch.where(shares.sum(-1) == 0, 0, ranks).nanmean(-1)
 
 
-@metric()
+@metric(degree=0)
 def participation_ratio(runs: Runs) -> Tensor:
     r"""Participation ratio of the within-class scatter, mean over classes.
 
@@ -102,7 +102,7 @@ def participation_ratio(runs: Runs) -> Tensor:
     return torch.where(squares == 0, 0, 1 / squares).nanmean(-1)
 
 
-@metric()
+@metric(degree=0)
 def rho(runs: Runs) -> Tensor:
     r"""Spectral decay: how unevenly the embeddings as a whole use their dimensions.
 

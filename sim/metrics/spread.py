@@ -101,7 +101,7 @@ def mean_of_centres(runs: Runs) -> Tensor:
     return mean_by(sums, absent, 2)[:, 0]
 
 
-@metric()
+@metric(degree=1)
 def within_mean(runs: Runs) -> Tensor:
     r"""Mean distance of two samples of one class.
 
@@ -119,7 +119,7 @@ def within_mean(runs: Runs) -> Tensor:
     return runs.once(mean_within)
 
 
-@metric()
+@metric(degree=1)
 def within_rms(runs: Runs) -> Tensor:
     r"""Root mean square distance of two samples of one class, over all such pairs.
 
@@ -138,7 +138,7 @@ def within_rms(runs: Runs) -> Tensor:
     return (2 * (classes.counts * squares).sum(-1) / _same_class_pairs(runs)).sqrt()
 
 
-@metric()
+@metric(degree=1)
 def within_max(runs: Runs) -> Tensor:
     """Largest distance of two samples of one class (the largest class diameter).
 
@@ -153,7 +153,7 @@ def within_max(runs: Runs) -> Tensor:
     return runs.once(pairwise)[1].amax(-1)
 
 
-@metric()
+@metric(degree=1)
 def between_mean(runs: Runs) -> Tensor:
     """Mean distance of two samples of different classes, over all such pairs.
 
@@ -168,7 +168,7 @@ def between_mean(runs: Runs) -> Tensor:
     return runs.once(mean_between)
 
 
-@metric()
+@metric(degree=0)
 def relative_spread(runs: Runs) -> Tensor:
     """``within_mean / between_mean``: the spread of a class against the distance of classes.
 
@@ -186,7 +186,7 @@ def relative_spread(runs: Runs) -> Tensor:
     return runs.once(mean_within) / runs.once(mean_between)
 
 
-@metric()
+@metric(degree=1)
 def global_spread(runs: Runs) -> Tensor:
     """Root mean square distance of all samples from their mean. Tells total collapse from class collapse.
 
@@ -204,7 +204,7 @@ def global_spread(runs: Runs) -> Tensor:
     return everyone.deviations.square().sum(-1).mean(-1).sqrt()
 
 
-@metric()
+@metric(degree=1)
 def mode_spread(runs: Runs) -> Tensor:
     """Mean distance of two samples of one mode, averaged over the modes.
 
@@ -220,7 +220,7 @@ def mode_spread(runs: Runs) -> Tensor:
     return mean_by(runs.once(pairwise)[2], runs.fine, len(runs.class_of_fine)).nanmean(-1)
 
 
-@metric()
+@metric(degree=1)
 def mode_gap(runs: Runs) -> Tensor:
     """Mean distance of two mode means of one class, averaged over the classes with two modes or more.
 
@@ -235,7 +235,7 @@ def mode_gap(runs: Runs) -> Tensor:
     return runs.once(mean_mode_gap)
 
 
-@metric()
+@metric(degree=0)
 def mode_separation(runs: Runs) -> Tensor:
     """``mode_gap / between_mean``: how far apart a class keeps its modes, against the distance of classes.
 
@@ -253,7 +253,7 @@ def mode_separation(runs: Runs) -> Tensor:
     return runs.once(mean_mode_gap) / runs.once(mean_between)
 
 
-@metric()
+@metric(degree=0)
 def mode_variance_fraction(runs: Runs) -> Tensor:
     r"""Share of the within-class variance that lies between the modes (:math:`\eta^2` of the modes within the classes).
 
@@ -280,7 +280,7 @@ def mode_variance_fraction(runs: Runs) -> Tensor:
     return (1 - within_modes / within_classes).clamp_min(0)
 
 
-@metric()
+@metric(degree=1)
 def pi_intra(runs: Runs) -> Tensor:
     """Mean over classes of the mean distance of two samples of the class.
 
@@ -296,7 +296,7 @@ def pi_intra(runs: Runs) -> Tensor:
     return runs.once(mean_of_classes)
 
 
-@metric()
+@metric(degree=1)
 def pi_inter(runs: Runs) -> Tensor:
     """Mean distance of two class means (Roth et al. 2020).
 
@@ -312,7 +312,7 @@ def pi_inter(runs: Runs) -> Tensor:
     return runs.once(mean_of_centres)
 
 
-@metric()
+@metric(degree=0)
 def pi_ratio(runs: Runs) -> Tensor:
     """``pi_intra / pi_inter`` (Roth et al. 2020: embedding space density).
 

@@ -146,7 +146,7 @@ def _counted(labels: Ids, options: Options) -> npt.NDArray[np.bool_]:
     return large
 
 
-@metric(heavy=True)
+@metric(degree=0, heavy=True)
 def subclusters_linkage(runs: Runs) -> Tensor:
     """Number of single-linkage components of a class at the link distance, mean over classes.
 
@@ -168,7 +168,7 @@ def subclusters_linkage(runs: Runs) -> Tensor:
     return _mean_over_classes(runs, ((run, float(_counted(labels, runs.options).sum())) for run, _, labels in pieces))
 
 
-@metric(heavy=True)
+@metric(degree=0, heavy=True)
 def subclusters_hdbscan(runs: Runs) -> Tensor:
     """Number of HDBSCAN clusters of a class, mean over classes.
 
@@ -197,7 +197,7 @@ def subclusters_hdbscan(runs: Runs) -> Tensor:
     return _count_pieces(runs, count)
 
 
-@metric(heavy=True)
+@metric(degree=0, heavy=True)
 def subclusters_gmm(runs: Runs) -> Tensor:
     """Number of components of the spherical Gaussian mixture with the least BIC, mean over classes.
 
@@ -257,7 +257,7 @@ def _agreement(runs: Runs, score: Callable[[Ids, Ids], float]) -> Tensor:
     return _mean_over_classes(runs, ((run, score(fine[run, members], labels)) for run, members, labels in pieces))
 
 
-@metric(heavy=True)
+@metric(degree=0, heavy=True)
 def mode_purity(runs: Runs) -> Tensor:
     """Purity of the single-linkage sub-clusters, mean over classes.
 
@@ -283,7 +283,7 @@ def mode_purity(runs: Runs) -> Tensor:
     return _agreement(runs, purity)
 
 
-@metric(heavy=True)
+@metric(degree=0, heavy=True)
 def mode_nmi(runs: Runs) -> Tensor:
     """Normalised mutual information of a class's modes and its components, mean over classes.
 
@@ -303,7 +303,7 @@ def mode_nmi(runs: Runs) -> Tensor:
     return _agreement(runs, lambda modes, labels: float(normalized_mutual_info_score(modes, labels)))
 
 
-@metric(heavy=True)
+@metric(degree=0, heavy=True)
 def mode_ari(runs: Runs) -> Tensor:
     """Adjusted Rand index of a class's modes and its single-linkage components, mean over classes.
 

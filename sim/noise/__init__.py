@@ -318,6 +318,11 @@ def static_labels(probabilities: np.ndarray, classes: np.ndarray, *, seed: objec
     -------
     ndarray, shape (n,), int64
 
+    Raises
+    ------
+    InvalidInput
+        If there is no row for a sample, or a class isn't one of 0..t-1.
+
     Examples
     --------
     >>> classes = np.repeat([0, 1], 50)
@@ -325,6 +330,9 @@ def static_labels(probabilities: np.ndarray, classes: np.ndarray, *, seed: objec
     >>> int((flipped != classes).sum())
     20
     """
+    if len(probabilities) != len(classes):
+        raise InvalidInput("probabilities", probabilities.shape, f"({len(classes)}, t), a row for each sample")
+    _check_ids("classes", classes, probabilities.shape[1])
     u, v = stream(seed, "static labels").random((2, len(classes)))  # each (n,)
     if exact:
         for c in np.unique(classes):
@@ -336,19 +344,29 @@ def static_labels(probabilities: np.ndarray, classes: np.ndarray, *, seed: objec
     return labels.numpy()
 
 
+def _check_ids(field: str, ids: np.ndarray, t: int) -> None:
+    """Refuse what would count for another class (-1 for the last one) or stop half-way."""
+    if not np.issubdtype(ids.dtype, np.integer):
+        raise InvalidInput(field, ids.dtype, "whole numbers")
+    if len(ids) and not 0 <= ids.min() <= ids.max() < t:
+        raise InvalidInput(field, int(ids.min() if ids.min() < 0 else ids.max()), f"0 to {t - 1}")
+
+
 def empirical_transition(classes: np.ndarray, labels: np.ndarray, t: int) -> np.ndarray:
     """Share of each label among the samples of each class, shape (t, t), rows summing to 1.
 
     Raises
     ------
     InvalidInput
-        If a class has no sample.
+        If a class has no sample, or a class or label isn't one of 0..t-1.
 
     Examples
     --------
     >>> empirical_transition(np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1]), 2).tolist()
     [[0.5, 0.5], [0.0, 1.0]]
     """
+    _check_ids("classes", classes, t)
+    _check_ids("labels", labels, t)
     counts = np.zeros((t, t))
     np.add.at(counts, (classes, labels), 1)
     sizes = counts.sum(1)

@@ -10,6 +10,7 @@ from torch import Tensor
 from sim import distances, kernels
 from sim.catalogue import NEGATIVES, POSITIVES
 from sim.errors import InvalidInput
+from sim.samplers.checks import checked_batch
 from sim.samplers.draws import Draws, RunDraws, TorchDraws, as_draws
 from sim.samplers.policies import Batch, Memory, Policy, uniform
 from sim.samplers.tuples import Chosen, Tuples, active_counts, gather_tuples
@@ -27,6 +28,7 @@ __all__ = [
     "Tuples",
     "active_counts",
     "as_draws",
+    "checked_batch",
     "choose",
     "resolve",
     "select",
@@ -128,6 +130,9 @@ def choose(batch: Batch, sampling: Sampling) -> tuple[Chosen, Chosen]:
     positives = pos.choose(batch, None)
     to_positive = batch.distances if positives.index is None else batch.distances.gather(2, positives.index)
     negatives = neg.choose(batch, to_positive)
+    if negatives.index is not None and negatives.index.shape[2] > 1:
+        # One for each positive: a slot that holds none has none.
+        negatives = Chosen(negatives.index, negatives.mask & positives.mask.unsqueeze(-1))
     if neg.reads_other_side:
         positives = Chosen(positives.index, positives.mask & negatives.mask.any(-1))
     return positives, negatives
@@ -179,7 +184,7 @@ def select_tuples(
     squared: bool = False,
     dot: bool = False,
 ) -> Tuples:
-    """The tuples of R batches under resolved policies. See `select`.
+    """The tuples of R batches under resolved policies, as at every step of a training: the batch is not checked. See `select`.
 
     Examples
     --------
@@ -189,8 +194,6 @@ def select_tuples(
     >>> select_tuples(x, labels, resolve("all", "all")).triplets().item()
     6
     """
-    if embeddings.dim() != 3 or labels.shape != embeddings.shape[:2]:
-        raise InvalidInput("labels", tuple(labels.shape), f"(R, B) of embeddings (R, B, m) {tuple(embeddings.shape)}")
     if sampling.negative.memory:
         if sampling.memory is None:
             raise InvalidInput("memory", None, "embeddings of earlier batches, as the negatives come from a memory")
@@ -231,7 +234,8 @@ def select(
     Parameters
     ----------
     embeddings : Tensor, shape (R, B, m)
-    labels : Tensor, shape (R, B), int64
+        Half precision is computed, and given back, in float32.
+    labels : Tensor, shape (R, B), whole numbers >= 0
     positive, negative : str
         Names of policies, see `POSITIVES` and `NEGATIVES`.
     generator : torch.Generator or Draws, optional
@@ -248,7 +252,7 @@ def select(
     Raises
     ------
     InvalidInput
-        See `resolve`; also if shapes don't agree or a random policy has no generator.
+        See `resolve` and `checked_batch`; also if a random policy has no generator.
 
     Examples
     --------
@@ -259,5 +263,6 @@ def select(
     >>> tuples.pos_mask.flatten().tolist()  # the last sample is alone in its class
     [True, True, True, False]
     """
+    x, y, memory = checked_batch(embeddings, labels, memory)
     sampling = resolve(positive, negative, generator, memory)
-    return select_tuples(embeddings, labels, sampling, alpha=alpha, squared=squared, dot=dot)
+    return select_tuples(x, y, sampling, alpha=alpha, squared=squared, dot=dot)

@@ -69,7 +69,7 @@ class Batches:
     Raises
     ------
     InvalidInput
-        If there are fewer than P classes, or a class (or the data set) has fewer than K samples.
+        If there are fewer than P classes, a class (or the data set) has fewer than K samples, or a label is below 0.
 
     Examples
     --------
@@ -87,6 +87,10 @@ class Batches:
     ) -> None:
         self.classes, self.per_class, self.block = classes, per_class, block
         self._streams = [stream(key, "batches") for key in keys]
+        if any(g.min() < 0 for g in groups):
+            raise InvalidInput(
+                "labels", min(int(g.min()) for g in groups), "whole numbers >= 0 to balance batches over"
+            )
         if not classes:
             groups = [np.zeros_like(g) for g in groups]
         present = max(int(g.max()) + 1 for g in groups)

@@ -102,7 +102,7 @@ def semihard(batch: Batch, to_positive: Tensor | None) -> Chosen:
     assert to_positive is not None
     if to_positive.shape[2] == 1:
         return _one_each(nearest(batch.distances, batch.other & (batch.distances > to_positive)))
-    ordered, order = batch.distances.masked_fill(~batch.other, torch.inf).sort(-1)  # (R, B, B)
+    ordered, order = batch.distances.masked_fill(~batch.other, torch.inf).sort(dim=-1, stable=True)  # (R, B, B)
     place = torch.searchsorted(ordered, to_positive, right=True)  # (R, B, P): the first beyond each positive
     found = place < batch.other.sum(-1, keepdim=True)
     return _one_each(Chosen(order.gather(-1, place.clamp_max(order.shape[-1] - 1)), found))

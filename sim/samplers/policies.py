@@ -20,7 +20,7 @@ class Batch:
 
     Attributes
     ----------
-    distances : Tensor, shape (R, B, B)
+    distances : Tensor, shape (R, B, B), float32 or float64
     same : Tensor, bool, shape (R, B, B)
         Same label, self excluded by position.
     other : Tensor, bool, shape (R, B, B)

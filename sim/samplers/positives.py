@@ -98,7 +98,8 @@ def semihard(batch: Batch, to_negative: Tensor | None) -> Chosen:
 
 @POSITIVES.family("k_easy", "K")
 def k_easy(field: str, number: str) -> Policy:
-    """The K nearest same-label samples (all, if there are fewer), K >= 1: between ``easy`` (K = 1) and ``all``.
+    """The K nearest same-label samples (all, if there are fewer), K >= 1: between ``easy`` (K = 1) and ``all``. Ties go to the lowest
+    positions.
 
     Examples
     --------
@@ -116,7 +117,8 @@ def k_easy(field: str, number: str) -> Policy:
     def choose(batch: Batch, _: Tensor | None) -> Chosen:
         slots = min(int(number), batch.distances.shape[-1])
         # Positions of the nearest, (R, B, slots); of an anchor with fewer mates some aren't of its label, and are masked.
-        index = batch.distances.masked_fill(~batch.same, torch.inf).topk(slots, largest=False).indices
+        # Not `topk`: of samples at one distance it takes any.
+        index = batch.distances.masked_fill(~batch.same, torch.inf).sort(dim=-1, stable=True).indices[..., :slots]
         return Chosen(index, batch.same.gather(2, index))
 
     def reference(row: Sequence[float], candidates: Sequence[int], _: float, __: float) -> list[int]:

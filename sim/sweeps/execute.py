@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 
 from sim.catalogue import EXECUTORS
 from sim.config import RunConfig
+from sim.errors import InvalidInput
+from sim.sweeps import inputs
 from sim.sweeps.executors import Resources
 from sim.sweeps.store import Store
 
@@ -42,7 +44,7 @@ def execute(
     on_start: Callable[[int], None] | None = None,
     on_steps: Callable[[int], None] | None = None,
 ) -> None:
-    """Train the runs that the store doesn't hold yet.
+    """Train the runs that the store doesn't hold yet, whole and on the data and code that are here now.
 
     Parameters
     ----------
@@ -61,6 +63,7 @@ def execute(
     Raises
     ------
     InvalidInput
+        Also if the data aren't there, or change while runs train on them.
 
     Examples
     --------
@@ -76,7 +79,9 @@ def execute(
     ([2, 4], [0, 1, 2])
     """
     chosen, resources = EXECUTORS[executor], resources or Resources()
-    done = store.finished(c.key() for c in configs)
+    reading = inputs.Reading()
+    read = {c.key(): reading.of(c) for c in configs}
+    done = store.finished(configs, read)
     todo = list({c.key(): c for c in configs if c.key() not in done}.values())
     if on_start is not None:
         on_start(sum(c.steps for c in todo))
@@ -87,4 +92,12 @@ def execute(
         # Enough groups for all workers, and a few more, so that none waits long for the last one.
         limit = min(MOST_RUNS_TOGETHER, math.ceil(len(todo) / (2 * resources.processes)))
     for results, seconds in chosen(groups(todo, limit), resources, on_steps or (lambda _: None)):
-        store.add(results, seconds)
+        for result in results:
+            if result.data is not None and result.data != reading.data(result.config):
+                raise InvalidInput(
+                    "data.name",
+                    result.config.data.name,
+                    "data that are the same for whoever trains on them and stay as they are meanwhile: "
+                    f"the {len(results)} runs just trained read others, and are not stored",
+                )
+        store.add(results, seconds, read)

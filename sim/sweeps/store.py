@@ -1,41 +1,39 @@
 """Results on disk: one folder with an SQLite index and one array file a run that keeps arrays.
 
-A run is stored in one transaction after its arrays, each written beside its final place and renamed: a process killed at
-any moment leaves either the whole run or none of it. SQLite's write-ahead log lets several processes use one store.
+A run is named by its configuration's key and by what it read (`sim.sweeps.inputs`): numbers that belong to other data, or to other
+code of a plugin, are never given. It is stored in one transaction after its arrays, each written beside its final place and
+renamed: a process killed at any moment leaves either the whole run or none of it. Records and array files have checksums: what is
+damaged is named, and trained again when it is asked for. What can't be stored is kept in a side file (`sim.sweeps.unsaved`).
+SQLite's write-ahead log lets several processes use one store.
 """
 
 from __future__ import annotations
 
 import datetime
+import io
 import json
 import os
-import re
 import sqlite3
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sim.config import RunConfig
+from sim.columns import told
+from sim.config import SCHEMA, RunConfig, parse
 from sim.errors import InvalidInput
-from sim.files import whole, writable_folder
+from sim.files import digest, remove_parts, whole, writable_folder
+from sim.sweeps import index, inputs, unsaved
+from sim.sweeps.index import INDEX as INDEX
+from sim.sweeps.index import Record
+from sim.sweeps.query import select
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
     from sim.training import RunResult
-
-INDEX = "index.sqlite"
-TABLES = """
-CREATE TABLE IF NOT EXISTS runs (
-    key TEXT PRIMARY KEY, config TEXT NOT NULL, status TEXT NOT NULL, diverged_at INTEGER, seconds REAL, finished TEXT
-);
-CREATE TABLE IF NOT EXISTS rows (
-    key TEXT NOT NULL REFERENCES runs(key), step INTEGER NOT NULL, split TEXT NOT NULL, metrics TEXT NOT NULL,
-    PRIMARY KEY (key, step, split)
-);
-"""
 
 
 class Store:
@@ -46,13 +44,19 @@ class Store:
     folder : path
         Made if it doesn't exist.
 
+    Raises
+    ------
+    InvalidInput
+        If the folder can't be written, its index is lost, damaged beyond use or of a later version, or runs that wait in a side
+        file can't be added.
+
     Examples
     --------
     >>> import tempfile
     >>> from sim.training import RunResult
     >>> store, config = Store(tempfile.mkdtemp()), RunConfig(seed=3)
     >>> store.add([RunResult(config, rows=[{"step": 0, "split": "test", "recall_at_1": 0.5}])], seconds=1.0)
-    >>> store.finished([config.key(), RunConfig(seed=4).key()]) == {config.key()}
+    >>> store.finished([config, RunConfig(seed=4)]) == {config.key()}
     True
     >>> store.load()[["seed", "noise.level", "step", "split", "recall_at_1"]].to_dict("records")
     [{'seed': 3, 'noise.level': 0.0, 'step': 0, 'split': 'test', 'recall_at_1': 0.5}]
@@ -60,55 +64,137 @@ class Store:
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = writable_folder(folder)
-        with closing(self._connect()) as db, db:
-            db.executescript(TABLES)
+        remove_parts(self.folder)
+        with index.lock(self.folder):
+            index.prepare(self.folder, self._upgraded)
+        for place, saved in unsaved.found(self.folder):
+            try:
+                self._write(saved)
+            except (OSError, sqlite3.Error) as error:
+                waiting = f"a store that can be written ({_reason(error)}): {len(saved)} trained runs wait in {place}"
+                raise InvalidInput("out", str(self.folder), waiting) from None
+            place.unlink(missing_ok=True)
 
     def _connect(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self.folder / INDEX, timeout=60)
-        db.execute("PRAGMA journal_mode=WAL")
-        return db
+        return index.connect(self.folder / INDEX)
 
-    def finished(self, keys: Iterable[str]) -> set[str]:
-        """Which of the runs are in the store."""
+    def finished(self, configs: Iterable[RunConfig], read: Mapping[str, str] | None = None) -> set[str]:
+        """The keys of those runs that are in the store, whole, and on what they would read today.
+
+        Parameters
+        ----------
+        configs : iterable of RunConfig
+        read : mapping from keys to inputs, optional
+            What `sim.sweeps.inputs.of` says, if it has been asked.
+
+        Raises
+        ------
+        InvalidInput
+            If their data aren't there.
+        """
+        wanted = inputs.of(configs) if read is None else {c.key(): read[c.key()] for c in configs}
         with closing(self._connect()) as db:
-            return {key for key in keys if db.execute("SELECT 1 FROM runs WHERE key = ?", (key,)).fetchone()}
+            stored = [record for record in self._whole(db, wanted) if self._has_arrays(record)]
+        return {record.key for record in stored}
 
-    def add(self, results: Sequence[RunResult], seconds: float) -> None:
-        """Store runs that were trained together in ``seconds``; runs already there stay as they are."""
-        for result in results:
-            if result.arrays:
-                self._write_arrays(result.config.key(), result.arrays)
-        now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-        with closing(self._connect()) as db, db:
-            for result in results:
-                key = result.config.key()
-                added = db.execute(
-                    "INSERT OR IGNORE INTO runs VALUES (?, ?, ?, ?, ?, ?)",
-                    (
-                        key,
-                        result.config.model_dump_json(),
-                        result.status,
-                        result.diverged_at,
-                        seconds / len(results),
-                        now,
-                    ),
-                )
-                if added.rowcount:
-                    db.executemany(
-                        "INSERT INTO rows VALUES (?, ?, ?, ?)",
-                        [(key, row["step"], row["split"], _metrics_json(row)) for row in result.rows],
-                    )
+    def _whole(self, db: sqlite3.Connection, wanted: Mapping[str, str] | None) -> Iterator[Record]:
+        """The records of wanted runs, or all; those that are damaged are named and left out."""
+        only = ""
+        if wanted is not None:
+            db.execute("CREATE TEMP TABLE wanted (key TEXT, inputs TEXT, PRIMARY KEY (key, inputs))")
+            db.executemany("INSERT INTO wanted VALUES (?, ?)", wanted.items())
+            only = "JOIN wanted USING (key, inputs)"
+        for record, whole_one in index.read(db, f"{only} ORDER BY key, inputs"):
+            if whole_one:
+                yield record
+            else:
+                self._name_damage(record.key, "its record")
 
-    def _array_file(self, key: str) -> Path:
-        return self.folder / "arrays" / key[:2] / f"{key}.npz"
+    def _name_damage(self, key: str, what: str) -> None:
+        text = f"run {key} in {self.folder}: {what} is damaged or missing; it is trained again when asked for"
+        warnings.warn(text, stacklevel=3)
 
-    def _write_arrays(self, key: str, arrays: dict[str, np.ndarray]) -> None:
-        import numpy as np
+    def _has_arrays(self, record: Record) -> bool:
+        if not record.arrays or self._content(record) is not None:
+            return True
+        self._name_damage(record.key, f"the file {self._array_file(record)}")
+        return False
 
-        place = self._array_file(key)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with whole(place) as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
+    def add(self, results: Sequence[RunResult], seconds: float, read: Mapping[str, str] | None = None) -> None:
+        """Store runs that were trained together in ``seconds``; runs already there, and whole, stay as they are.
+
+        Parameters
+        ----------
+        results : sequence of RunResult
+        seconds : float
+        read : mapping from keys to inputs, optional
+            What the runs read, if `sim.sweeps.inputs.of` has been asked.
+
+        Raises
+        ------
+        InvalidInput
+            If they can't be stored; it says where they are kept until the store is next opened.
+        """
+        known = inputs.of(r.config for r in results) if read is None else read
+        saved = [_saved(result, known[result.config.key()], seconds / len(results)) for result in results]
+        try:
+            self._write(saved)
+        except (OSError, sqlite3.Error) as error:
+            try:
+                kept = f"the {len(saved)} runs just trained are kept in {unsaved.keep(self.folder, saved)}"
+                kept += ", and added when this store is next opened"
+            except OSError as other:
+                kept = f"the {len(saved)} runs just trained are lost ({_reason(other)})"
+            raise InvalidInput(
+                "out", str(self.folder), f"a store that can be written ({_reason(error)}); {kept}"
+            ) from None
+
+    def _write(self, saved: Sequence[unsaved.Saved]) -> None:
+        with index.lock(self.folder), closing(self._connect()) as db:
+            db.execute("BEGIN IMMEDIATE")
+            for record, arrays in saved:
+                there = list(index.read(db, "WHERE key = ? AND inputs = ?", (record.key, record.inputs)))
+                if any(sound and (not old.arrays or self._content(old) is not None) for old, sound in there):
+                    continue
+                if record.arrays:
+                    place = self._array_file(record)
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                    with whole(place) as file:
+                        file.write(arrays)
+                index.write(db, record)
+            db.execute("COMMIT")
+
+    def _array_file(self, record: Record) -> Path:
+        name = "-".join(filter(None, (record.key, record.inputs)))
+        return self.folder / "arrays" / record.key[:2] / f"{name}.npz"
+
+    def _content(self, record: Record) -> bytes | None:
+        """A run's array file; None if it isn't there as it was written."""
+        try:
+            content = self._array_file(record).read_bytes()
+        except OSError:
+            return None
+        return content if digest(content) == record.arrays else None
+
+    def _stored(self, db: sqlite3.Connection, configs: Iterable[RunConfig]) -> dict[str, str]:
+        """The inputs of runs to be looked at, here or where their data are not: then those that are stored, if there is no doubt."""
+        reading, wanted = inputs.Reading(), {}
+        for config in configs:
+            key = config.key()
+            try:
+                wanted[key] = reading.of(config)
+            except InvalidInput as error:
+                found = db.execute(
+                    "SELECT inputs FROM runs WHERE key = ? AND inputs != ?", (key, inputs.UNKNOWN)
+                ).fetchall()
+                if len(found) > 1:
+                    doubt = f"run {key} is stored for {len(found)} versions of what it read, and which is meant can't be told"
+                    raise InvalidInput(
+                        "data.name", config.data.name, f"data that are here: {doubt} ({error})"
+                    ) from None
+                if found:
+                    wanted[key] = found[0][0]
+        return wanted
 
     def arrays(self, config: RunConfig) -> dict[str, np.ndarray]:
         """The arrays of a stored run.
@@ -116,7 +202,7 @@ class Store:
         Raises
         ------
         InvalidInput
-            If the run isn't there or keeps none.
+            If the run isn't there, keeps none, or its file is damaged.
 
         Examples
         --------
@@ -130,10 +216,15 @@ class Store:
         """
         import numpy as np
 
-        place = self._array_file(config.key())
-        if not place.exists():
+        with closing(self._connect()) as db:
+            record = next(self._whole(db, self._stored(db, [config])), None)
+        if record is None or not record.arrays:
             raise InvalidInput("run", config.key(), "a stored run with save_embeddings = true")
-        with np.load(place) as file:
+        content = self._content(record)
+        if content is None:
+            place = self._array_file(record)
+            raise InvalidInput("run", config.key(), f"a run whose arrays are whole, and {place} isn't: train it again")
+        with np.load(io.BytesIO(content)) as file:
             return dict(file)
 
     def load(self, configs: Iterable[RunConfig] | None = None) -> pd.DataFrame:
@@ -142,36 +233,102 @@ class Store:
         Parameters
         ----------
         configs : iterable of RunConfig, optional
-            Only these runs; all runs otherwise.
+            Only these runs, on what they would read today; where the data aren't there, on what they did read. All runs of the
+            folder otherwise, of other data and earlier schemas, too.
 
         Returns
         -------
         DataFrame
-            ``key``, ``status``, ``diverged_at``, the config's fields by dotted name, ``step``, ``split``, and the metrics.
-            A run that diverged before its first checkpoint has one row without metrics.
+            ``key``, ``inputs`` (see `sim.sweeps.inputs`), ``schema``, ``status``, ``diverged_at``, ``seconds``, the config's
+            fields by dotted name, ``step``, ``split``, and the metrics. A run that diverged before its first checkpoint has
+            one row without metrics; `sim.columns` tells fields and metrics apart.
+
+        Raises
+        ------
+        InvalidInput
+            If the data aren't there and a run is stored for several versions of them.
         """
         import pandas as pd
 
         with closing(self._connect()) as db:
-            # One transaction, so that a run that another process adds between the two queries isn't seen by halves.
-            db.execute("BEGIN")
-            only = ""
-            if configs is not None:
-                db.execute("CREATE TEMP TABLE wanted (key TEXT PRIMARY KEY)")
-                db.executemany("INSERT OR IGNORE INTO wanted VALUES (?)", [(c.key(),) for c in configs])
-                only = "JOIN wanted USING (key)"
-            runs = db.execute(f"SELECT key, config, status, diverged_at, seconds FROM runs {only}").fetchall()
-            rows = db.execute(f"SELECT key, step, split, metrics FROM rows {only} ORDER BY key, step, split").fetchall()
-        by_key: dict[str, dict[str, Any]] = {
-            key: {"key": key, "status": status, "diverged_at": at, "seconds": s, **flatten(json.loads(config))}
-            for key, config, status, at, s in runs
-        }
-        tidy = [
-            {**by_key[key], "step": step, "split": split, **json.loads(values)} for key, step, split, values in rows
-        ]
-        with_rows = {row["key"] for row in tidy}
-        tidy += [run for key, run in by_key.items() if key not in with_rows]
-        return pd.DataFrame(tidy)
+            wanted = None if configs is None else self._stored(db, configs)
+            records = list(self._whole(db, wanted))
+        tidy, without = [], []
+        fields: set[str] = set()
+        for record in records:
+            run = {
+                "key": record.key,
+                "inputs": record.inputs,
+                "schema": record.schema,
+                "status": record.status,
+                "diverged_at": record.diverged_at,
+                "seconds": record.seconds,
+                **(form := flatten(json.loads(record.config))),
+            }
+            fields |= form.keys()
+            rows = sorted(json.loads(record.rows), key=lambda row: (row["step"], row["split"]))
+            tidy += [{**run, **row} for row in rows]
+            without += [] if rows else [run]
+        return told(pd.DataFrame(tidy + without), fields)
+
+    def _upgraded(self, run: dict[str, Any], rows: list[dict[str, Any]]) -> Record | None:
+        """A record of a run from before inputs were stored; None if rows of it, or its arrays, are missing."""
+        try:
+            form = json.loads(run["config"])
+            read = _inputs_of_old(form)
+            found = [{"step": r["step"], "split": r["split"], **json.loads(r["metrics"])} for r in rows]
+            steps = {round(k * form["steps"] / form["checkpoints"]) for k in range(form["checkpoints"] + 1)}
+            expected = {(step, split) for step in steps for split in form["evaluate"]}
+            record = Record(
+                run["key"], read, 1, run["config"], run["status"], run["diverged_at"], run["seconds"], run["finished"],
+                json.dumps(found), "",
+            )  # fmt: skip
+        except (ValueError, TypeError, KeyError, RecursionError):
+            return None
+        if record.status == "done" and {(row["step"], row["split"]) for row in found} != expected:
+            return None
+        place, before = self._array_file(record), self.folder / "arrays" / record.key[:2] / f"{record.key}.npz"
+        if before.exists() and not place.exists():
+            os.replace(before, place)
+        if place.exists():
+            return Record(**{**vars(record), "arrays": digest(place.read_bytes())})
+        return None if form.get("save_embeddings") and record.status == "done" else record
+
+
+def _inputs_of_old(form: dict[str, Any]) -> str:
+    """What a run of the first release read: nothing, or a bundled data set; of others nobody knows."""
+    if "backbone" in form:
+        return inputs.UNKNOWN
+    try:
+        config = parse(RunConfig, form)
+        name = config.data.name
+        foreign = any(registry.source(entry) for _, registry, entry in inputs.named(config))
+        if foreign or not inputs.bundled(name):
+            return inputs.UNKNOWN
+        return inputs.Reading().of(config)
+    except InvalidInput:
+        return inputs.UNKNOWN
+
+
+def _saved(result: RunResult, read: str, seconds: float) -> unsaved.Saved:
+    import numpy as np
+
+    content = io.BytesIO()
+    if result.arrays:
+        np.savez(content, **result.arrays)  # type: ignore[arg-type]
+    arrays = content.getvalue()
+    now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    config = result.config
+    record = Record(
+        config.key(), read, SCHEMA, config.model_dump_json(), result.status, result.diverged_at, float(seconds), now,
+        json.dumps(result.rows), digest(arrays) if arrays else "",
+    )  # fmt: skip
+    return record, arrays
+
+
+def _reason(error: Exception) -> str:
+    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(said.split())
 
 
 def load(folder: str | os.PathLike[str], query: str | None = None) -> pd.DataFrame:
@@ -182,8 +339,8 @@ def load(folder: str | os.PathLike[str], query: str | None = None) -> pd.DataFra
     folder : path
         A store's folder.
     query : str, optional
-        Only the rows for which this is true, in the language of `pandas.DataFrame.query`; fields are written by their dotted
-        names: ``loss.name == "triplet" and noise.level > 0.1``.
+        Only the rows for which this is true, see `sim.sweeps.query.select`:
+        ``loss.name == "triplet" and noise.level > 0.1``.
 
     Returns
     -------
@@ -205,26 +362,10 @@ def load(folder: str | os.PathLike[str], query: str | None = None) -> pd.DataFra
     >>> sorted(load(folder, 'loss.name == "triplet" and seed > 1')["seed"])
     [2, 3]
     """
-    if not (Path(folder) / INDEX).exists():
+    if not (Path(folder) / INDEX).exists() and not any(Path(folder).glob("arrays/*/*.npz")):
         raise InvalidInput("out", str(folder), f"a folder with results (it has no {INDEX})")
-    import pandas as pd
-
     table = Store(folder).load()
-    if query is None or table.empty:
-        return table
-    fields = sorted((c for c in table.columns if "." in c), key=len, reverse=True)
-    quoted = re.sub(rf"(?<![\w.`'\"])({'|'.join(map(re.escape, fields))})(?![\w.`'\"])", r"`\1`", query)
-    try:
-        chosen = table.query(quoted)
-    except Exception as error:  # pandas passes on whatever its expression raises
-        raise InvalidInput("query", query, f"a condition on columns ({' '.join(str(error).split())})") from None
-    if not isinstance(chosen, pd.DataFrame):
-        raise InvalidInput("query", query, "a condition that is true or false for each row")
-    return chosen.reset_index(drop=True)
-
-
-def _metrics_json(row: dict[str, float | int | str]) -> str:
-    return json.dumps({k: v for k, v in row.items() if k not in ("step", "split")})
+    return table if query is None or table.empty else select(table, query)
 
 
 def flatten(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:

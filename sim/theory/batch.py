@@ -20,6 +20,7 @@ import torch
 from scipy.stats import binom
 
 from sim import losses, noise
+from sim.distances import floating
 from sim.errors import InvalidInput, choice, integer, within_memory
 from sim.samplers.draws import RunDraws
 from sim.streams import stream
@@ -175,6 +176,11 @@ def batch_loss(
     if uniform_or_triplet or positive != negative or (loss == "margin" and positive == "all"):
         if points is None:
             raise InvalidInput("points", None, f"the embedding: {loss} with {positive} positives has no closed form")
+        points = floating("points", points)
+        if points.dim() != 2 or len(points) != len(labels):
+            raise InvalidInput(
+                "points", tuple(points.shape), f"({len(labels)}, m), a point for each of the classes' entries"
+            )
         special: dict[str, dict[str, Any]] = {"margin": {"beta": beta}, "contrastive": {"squared": squared}}
         training = losses.make(loss, alpha=alpha, reduction="sum", **special.get(loss, {}))
         if per_class is None:

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sim.distances import floating
 from sim.errors import InvalidInput, choice, number, within_memory
 from sim.noise import asymmetric
 
@@ -47,22 +48,26 @@ def check_labels(classes: Any, transition: Any) -> tuple[np.ndarray, np.ndarray]
     sim.errors.InvalidInput: classes: got 2; allowed: 0 to 1, the rows of the transition matrix
     """
     matrix = asymmetric(transition)
-    labels = np.asarray(classes)
+    try:
+        labels = np.asarray(classes)
+    except (TypeError, ValueError):
+        raise InvalidInput("classes", classes, "a non-empty vector of integers") from None
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer) or not len(labels):
         raise InvalidInput("classes", f"{labels.dtype} {labels.shape}", "a non-empty vector of integers")
     if labels.min() < 0 or labels.max() >= len(matrix):
-        raise InvalidInput("classes", int(labels.max()), f"0 to {len(matrix) - 1}, the rows of the transition matrix")
+        wrong = labels.min() if labels.min() < 0 else labels.max()
+        raise InvalidInput("classes", int(wrong), f"0 to {len(matrix) - 1}, the rows of the transition matrix")
     return labels.astype(np.int64), matrix
 
 
 def check_distances(distances: Any, n: int) -> Tensor:
-    """Distances (..., n, n) as a floating-point tensor, checked.
+    """Distances (..., n, n) as a tensor, checked: float32 or float64, half precision widened to float32, whole numbers to float64.
 
     Raises
     ------
     InvalidInput
-        For a wrong shape, NaN, negative entries, asymmetry or a non-zero diagonal; and for an n whose matrices would not fit
-        into memory, before anything of that size is allocated.
+        For what isn't numbers, a wrong shape, NaN, negative entries, asymmetry or a non-zero diagonal; and for an n whose matrices
+        would not fit into memory, before anything of that size is allocated.
 
     Examples
     --------
@@ -72,11 +77,13 @@ def check_distances(distances: Any, n: int) -> Tensor:
     Traceback (most recent call last):
     sim.errors.InvalidInput: distances: got 1.0; allowed: a symmetric matrix
     """
-    d = torch.as_tensor(distances)
+    try:
+        d = torch.as_tensor(distances)
+    except (TypeError, ValueError, RuntimeError):
+        raise InvalidInput("distances", type(distances), f"an array of numbers (..., {n}, {n})") from None
     if d.dim() < 2 or d.shape[-2:] != (n, n):
         raise InvalidInput("distances", tuple(d.shape), f"(..., {n}, {n}), as there are {n} classes entries")
-    if not d.is_floating_point():
-        d = d.double()
+    d = floating("distances", d) if d.is_floating_point() or d.is_complex() or d.dtype == torch.bool else d.double()
     if d.device.type == "cpu":
         within_memory("n", n, MATRICES_HELD * d.numel() * d.element_size())
     with torch.no_grad():
@@ -180,8 +187,8 @@ def expected_loss(
 
     Parameters
     ----------
-    distances : Tensor or array, shape (..., n, n), float32 or float64
-        Symmetric, non-negative, zero diagonal. Differentiable.
+    distances : Tensor or array, shape (..., n, n)
+        Symmetric, non-negative, zero diagonal. Differentiable. Half precision is computed, and the loss given, in float32.
     classes : array, shape (n,), integers
         True classes.
     transition : array, shape (t, t)

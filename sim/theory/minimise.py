@@ -330,7 +330,7 @@ def minimise(
     objective = Objective(labels, matrix, loss, positive, alpha, squared, geometry, beta == "learn")
     if start is None:
         start = _starts(labels, len(matrix), dim, alpha, restarts, search.spread, seed)
-    points = objective.project(start.double().clone())  # (R, n, m)
+    points = objective.project(distances.floating("start", start).double().clone())  # (R, n, m)
     boundary = torch.full((len(points),), float("nan"), dtype=torch.float64)  # (R,)
     if loss == "margin":
         boundary = torch.full_like(boundary, alpha if isinstance(beta, str) or beta is None else beta)

@@ -12,6 +12,14 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
+from realdata.digests import CACHE_VARIABLE
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or leaves anything in the user's cache."""
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path_factory.mktemp("cache")))
+
 
 def picture(place: Path, value: int, size: tuple[int, int] = (24, 20), mode: str = "RGB") -> None:
     """An image of one grey."""

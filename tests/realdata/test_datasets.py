@@ -133,7 +133,9 @@ def test_an_empty_folder_names_what_is_expected_and_the_command(name: str, tmp_p
     with pytest.raises(InvalidInput) as error:
         load(name, tmp_path)
     assert DATASETS[name].layout in str(error.value)
-    assert f"collapse data fetch {name} --root {tmp_path}" in str(error.value)
+    advised = f"collapse data fetch {name} --root {tmp_path}" in str(error.value)
+    assert advised == (name != "cars196"), "fetch is advised where it can work"
+    assert DATASETS[name].gone in str(error.value)
 
 
 def test_roots(mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

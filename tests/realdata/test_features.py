@@ -16,6 +16,7 @@ from PIL import Image
 from realdata import features
 from realdata.backbones import Backbone, Preprocessing, backbone
 from realdata.datasets import pictures
+from realdata.digests import CACHE_VARIABLE
 from realdata.features import extract
 from realdata.protocol import problem
 from sim.catalogue import BACKBONES
@@ -24,7 +25,7 @@ from sim.errors import InvalidInput
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(features.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     monkeypatch.setattr(features, "CHUNK", 5)
     monkeypatch.setattr(features, "BATCH", 2)
     return tmp_path / "cache"
@@ -64,7 +65,7 @@ def test_extracted_once(cub200: Path, net: Backbone, cache: Path) -> None:
     first, second = (extract(split, "cub200-train", counting) for _ in range(2))
     assert model.seen == 12
     np.testing.assert_array_equal(first, second)
-    (entry,) = cache.iterdir()
+    (entry,) = cache.glob("cub200*")
     assert entry.name.startswith("cub200-train-mean-")
     assert sorted(p.name for p in entry.iterdir()) == ["about.json", "features.npy", "lock"]
     about = json.loads((entry / "about.json").read_text())
@@ -75,14 +76,14 @@ def test_the_key_holds_all_that_features_depend_on(cub200: Path, net: Backbone, 
     split = pictures("cub200", cub200)
     extract(split, "cub200-train", net)
     extract(split, "cub200-train", replace(net, preprocessing=replace(net.preprocessing, shorter=9)))
-    assert len(list(cache.iterdir())) == 2
+    assert len(list(cache.glob("cub200*"))) == 2
     net.weights[0].write_bytes(b"2")
     extract(split, "cub200-train", net)
-    assert len(list(cache.iterdir())) == 3
+    assert len(list(cache.glob("cub200*"))) == 3
     bird = cub200 / "CUB_200_2011" / "images" / "001.Sooty_Gull" / "Sooty_Gull_0000.jpg"
     Image.effect_noise((24, 20), 50).convert("RGB").save(bird)
     extract(pictures("cub200", cub200), "cub200-train", net)
-    assert len(list(cache.iterdir())) == 4
+    assert len(list(cache.glob("cub200*"))) == 4
 
 
 def test_an_interrupted_extraction_goes_on(cub200: Path, net: Backbone) -> None:
@@ -105,13 +106,8 @@ def test_a_broken_chunk_is_extracted_again(cub200: Path, net: Backbone, cache: P
     np.testing.assert_array_equal(extract(split, "a", net), extract(split, "b", net))
 
 
-def test_broken_features_are_refused(cub200: Path, net: Backbone, cache: Path) -> None:
+def test_features_that_are_not_finite_are_refused(cub200: Path, net: Backbone) -> None:
     split = pictures("cub200", cub200)
-    extract(split, "a", net)
-    (place,) = cache.glob("*/features.npy")
-    place.write_bytes(place.read_bytes()[:-4])
-    with pytest.raises(InvalidInput, match="delete this folder to extract again"):
-        extract(split, "a", net)
     nan = replace(net, name="nan", build=lambda device: lambda x: x.mean((1, 2, 3)).unsqueeze(1) * torch.nan)
     with pytest.raises(InvalidInput, match="NaN or infinity"):
         extract(split, "a", nan)

@@ -161,7 +161,7 @@ def test_a_killed_run_ends_as_an_uninterrupted_one(birds: Path, tmp_path: Path) 
 
 def test_broken_checkpoints_and_bad_fields_are_named(birds: Path, tmp_path: Path) -> None:
     (tmp_path / CHECKPOINT).write_bytes(b"no checkpoint")
-    with pytest.raises(InvalidInput, match="a checkpoint as written; delete it to start again"):
+    with pytest.raises(InvalidInput, match="a checkpoint as written; this one was damaged, delete it to start again"):
         finetune(config(birds), tmp_path, Resources())
     for field, value, message in (
         ("memory.size", 8, "memory"),
@@ -181,7 +181,9 @@ def test_broken_checkpoints_and_bad_fields_are_named(birds: Path, tmp_path: Path
 def test_a_checkpoint_of_another_run_is_refused(birds: Path, tmp_path: Path) -> None:
     finetune(config(birds), tmp_path, Resources())
     assert finetune(config(birds), tmp_path, Resources()).rows[-1]["step"] == 6  # there is nothing left to do
-    with pytest.raises(InvalidInput, match="a checkpoint of this configuration; delete it to start again"):
+    with pytest.raises(
+        InvalidInput, match="a checkpoint of this configuration, these data and this backbone; delete it"
+    ):
         finetune(config(birds, seed=1), tmp_path, Resources())
 
 

@@ -14,7 +14,8 @@ from figures import Source
 from figures.real_data import SHOWN
 from realdata import recorded
 from sim.catalogue import FIGURES, RECORDED
-from sim.studies import final
+from sim.config import SCHEMA
+from sim.studies import final, made_with
 from sim.sweeps import spec, store
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +43,8 @@ def test_the_page_is_up_to_date() -> None:
 def test_rows_from_elsewhere_are_shown(replace) -> None:
     """What a plugin brings has no title, and not every loss: the page and the figure show it all the same."""
     digits = recorded.rows("digits")
-    replace(RECORDED, "elsewhere", lambda: digits[digits["loss.name"] == "triplet"])
+    digits = digits[digits["loss.name"] == "triplet"].drop(columns="schema")
+    replace(RECORDED, "elsewhere", lambda: digits)
     section = recorded.page().partition("## elsewhere\n\n")[2]
     assert section.startswith(f"{len(RECORDED['elsewhere']())} runs. Recall@1") and "triplet" in section
 
@@ -50,6 +52,38 @@ def test_rows_from_elsewhere_are_shown(replace) -> None:
     last = axes[-len(SHOWN) :]
     assert last[0].get_ylabel() == "elsewhere\nRecall@1"
     assert [len(axis.lines[0].get_xdata()) > 0 for axis in last] == [loss == "triplet" for loss in SHOWN]
+
+
+def test_rows_of_another_version_are_marked(replace) -> None:
+    """On the page and in the figure, truly for each data set: limited test images changed, the others didn't."""
+    marked = {name: made_with(recorded.rows(name), name) for name in recorded.names()}
+    assert {name for name, note in marked.items() if "not what this version computes" in note} == {
+        name for name in recorded.names() if "test_limit" in spec.load(name, check=False)[0].data.params
+    }
+    assert marked["digits"] == "recorded with schema 1: what has changed since leaves these runs as they are"
+    replace(RECORDED, "elsewhere", lambda: recorded.rows("digits"))
+    replace(RECORDED, "today", lambda: recorded.rows("digits").assign(schema=SCHEMA))
+    page = recorded.page()
+    section = page.partition("## MNIST")[2].partition("## ")[0]
+    assert "**Recorded with schema 1: not what this version computes (the images that test_limit" in section
+    assert "**Recorded with schema 1: may not be what" in page.partition("## elsewhere")[2].partition("## ")[0]
+    assert "schema" not in page.partition("## today")[2].partition("## ")[0]
+
+    figure = FIGURES["real_data"].draw(Source(None, "quick", [], None))
+    labels = [axis.get_ylabel().split("\n")[0] for axis in figure.axes[:: len(SHOWN)]]
+    assert labels == [
+        "digits*",
+        "MNIST†",
+        "Fashion-MNIST†",
+        "Omniglot†",
+        "CUB, merged*",
+        "CUB, zero-shot*",
+        "elsewhere‡",
+        "today",
+    ]
+    assert figure.get_supxlabel().splitlines() == [
+        f"* {marked['digits']}", f"† {marked['mnist']}", f"‡ {made_with(recorded.rows('digits'), 'elsewhere')}"
+    ]  # fmt: skip
 
 
 @pytest.mark.slow

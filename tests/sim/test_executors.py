@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import sqlite3
@@ -11,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -124,6 +126,66 @@ def test_a_sweep_survives_kill_9(tmp_path: Path) -> None:
     _survives_kill_9(spec.read(text), text, tmp_path, kills=2, at_least=1)
 
 
+SLOW_IMPORT = """
+import pathlib, sys, time
+if "--multiprocessing-fork" in sys.orig_argv:
+    class Slow:
+        def find_spec(name, *_):
+            if name == "{module}":
+                pathlib.Path(r"{marker}").touch()
+                time.sleep(600)
+    sys.meta_path.insert(0, Slow)
+"""
+
+
+@pytest.mark.parametrize(("executor", "module"), [("processes", "torch"), ("dask", "distributed")])
+def test_workers_that_still_import_end_with_a_killed_parent(executor: str, module: str, tmp_path: Path) -> None:
+    marker = tmp_path / "importing"
+    (tmp_path / "spec.yaml").write_text(TINY.format(seeds=2, steps=4))
+    (tmp_path / "sitecustomize.py").write_text(SLOW_IMPORT.format(module=module, marker=marker))
+    command = [sys.executable, "-m", "sim.cli", "sweep", "spec.yaml", "--executor", executor, "--workers", "1"]
+    path = os.pathsep.join(filter(None, [str(tmp_path), *sys.path]))
+    process = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not marker.exists():
+        time.sleep(0.05)
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.wait()
+    assert children
+    _, alive = psutil.wait_procs(children, timeout=120)
+    for left in alive:
+        left.kill()
+    assert not alive
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_cluster_leaves_no_folder(how: signal.Signals, tmp_path: Path) -> None:
+    """After a killed run the next one cleans up."""
+    (tmp_path / "spec.yaml").write_text(TINY.format(seeds=2, steps=2000))
+    (tmp_path / "short.yaml").write_text(TINY.format(seeds=1, steps=1))
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    environment = {**os.environ, "TMPDIR": str(scratch), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+    def start(spec_file: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "sim.cli", "sweep", spec_file, "--executor", "dask", "--workers", "1"]
+        streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+        return subprocess.Popen(command, cwd=tmp_path, env=environment, text=True, **streams)
+
+    process = start("spec.yaml")
+    while process.poll() is None and not list(scratch.glob("collapse-dask-*/*/worker*")):
+        time.sleep(0.05)
+    process.send_signal(how)
+    _, errors = process.communicate(timeout=280)
+    if how == signal.SIGTERM:
+        assert process.returncode == 143
+        assert errors.strip() == "interrupted; what is finished is kept, and the same command goes on from there"
+    else:
+        assert list(scratch.glob("collapse-dask-*"))
+        assert start("short.yaml").wait(timeout=280) == 0
+    assert not list(scratch.glob("*dask*"))
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_thousand_runs_survive_kill_9(tmp_path: Path) -> None:
@@ -159,6 +221,23 @@ def test_workers_that_keep_dying_end_the_sweep(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr("sim.sweeps.executors.processes.Worker.train", _die)
     with pytest.raises(InvalidInput, match="workers died 3 times in a row"):
         execute(tiny(1), Store(tmp_path), executor="processes", resources=Resources(workers=1))
+
+
+def test_a_worker_killed_as_it_starts_costs_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pool then fails in its own way: it writes to a process that has gone."""
+    submit, failed = ProcessPoolExecutor.submit, []
+
+    def fail_once(pool: ProcessPoolExecutor, *arguments: object) -> object:
+        if not failed:
+            failed.append(pool)
+            raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+        return submit(pool, *arguments)
+
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", fail_once)
+    configs = tiny(1)
+    execute(configs, Store(tmp_path), executor="processes", resources=Resources(workers=1))
+    assert failed
+    assert_whole(tmp_path, configs)
 
 
 def test_a_dask_cluster_without_workers_ends_the_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

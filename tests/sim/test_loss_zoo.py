@@ -142,6 +142,36 @@ def test_proxy_losses_equal_pytorch_metric_learning(name: str) -> None:
     agree(ours(x, labels, positive="all", negative="all")[0], peer(x[0], labels[0]), x)
 
 
+@pytest.mark.parametrize("labels", [[0, 0, 2, 2, 2], [1, 1, 1, 1, 1]])
+def test_proxy_anchor_counts_the_proxies_that_have_a_positive(labels: list[int]) -> None:
+    """Kim et al. 2020, eq. 4: the pull is a mean over proxies with a positive in the batch, the push over all proxies."""
+    x, _ = batches(runs=1, size=5)
+    y = torch.tensor(labels)
+    ours = make("proxy_anchor", runs=1, classes=4, dim=4).double()
+    s = (torch.nn.functional.normalize(x[0], dim=-1) @ ours.proxies[0].T).tolist()  # type: ignore[index,union-attr]
+    pull = [
+        math.log1p(sum(math.exp(-32 * (s[i][c] - 0.1)) for i in range(5) if y[i] == c)) for c in sorted(set(labels))
+    ]
+    push = [math.log1p(sum(math.exp(32 * (s[i][c] + 0.1)) for i in range(5) if y[i] != c)) for c in range(4)]
+    assert float(ours(x, y[None])[0].detach()) == pytest.approx(sum(pull) / len(pull) + sum(push) / 4)
+
+
+def test_each_anchor_is_held_to_the_boundary_of_its_own_class() -> None:
+    loss = make("margin", alpha=0.5, learn_beta="class", runs=1, classes=2, reduction="sum", count="pairs")
+    loss.beta.data[:] = torch.tensor([[1.0, 3.0]])  # type: ignore[union-attr,operator]
+    x, labels = torch.tensor([[[0.0], [2.0], [10.0], [12.0]]]), torch.tensor([[0, 0, 1, 1]])
+    # Class 0: 2 - 1 + .5, both ways; class 1: 2 is below 3 - .5; negatives are 8 and more apart.
+    assert float(loss(x, labels).detach()) == pytest.approx(2 * 1.5)
+    assert loss.learnt()["beta"].tolist() == [2.0]
+
+
+@pytest.mark.parametrize(("points", "expected"), [([0.0, 0.1, 9.0], 0.0), ([0.0, 1.0, 0.5], (0.5 + 1) / 1)])
+def test_lifted_has_a_hinge_and_counts_whole_anchors(points: list[float], expected: float) -> None:
+    """D_ap + alpha - D_an, if above 0, over the two anchors that have a positive: the third sample is alone in its class."""
+    value = make("lifted", alpha=1.0)(torch.tensor(points).view(1, 3, 1), torch.tensor([[0, 0, 1]]))
+    assert float(value) == pytest.approx(expected)
+
+
 def test_softmax_equals_torch() -> None:
     x, labels = batches(runs=2)
     ours = make("softmax", runs=2, classes=3, dim=4).double()

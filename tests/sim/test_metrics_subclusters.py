@@ -188,3 +188,10 @@ def test_a_class_too_large_for_the_memory_bound_is_refused() -> None:
     message = "max_bytes: got 3000; allowed: at least 3480 to cluster a class of 30 samples"
     with pytest.raises(InvalidInput, match=message):
         metrics.subclusters_linkage(x, classes, options=Options(max_bytes=3000))
+
+
+def test_a_single_sample_is_no_sub_cluster() -> None:
+    """However small the share that counts: five of six samples are one piece, the sixth lies alone."""
+    x = np.array([0.0, 0.1, 0.2, 0.3, 0.4, 50.0, 100.0, 100.1, 100.2, 100.3, 100.4, 100.5])[:, None]
+    classes = np.repeat([0, 1], 6)
+    assert float(metrics.subclusters_linkage(x, classes, options=Options(link_distance=1.0, min_fraction=0.01))) == 1.0

@@ -120,6 +120,22 @@ def test_exact_noise_rounds_halves_up() -> None:
         assert (int(flipped[:10].sum()), int(flipped[10:].sum())) == counts
 
 
+def test_the_ends_of_the_unit_interval_flip_to_labels_that_have_a_probability() -> None:
+    """u = 0 keeps a label that can't flip; v = 0 and v next to 1 go to the first and the last label that it can flip to."""
+    last = 1 - 2.0**-53
+    rows = [
+        [0.0, 1.0, 0.0, 0.0],
+        [0.2, 0.5, 0.3, 0.0],
+        [0.2, 0.5, 0.3, 0.0],
+        [0.0, 0.5, 0.0, 0.0],
+        [0.5, 0.0, 0.2, 0.3],
+    ]
+    own, u = torch.tensor([1, 1, 1, 1, 0]), torch.zeros(5, dtype=torch.float64)
+    v = torch.tensor([0.5, 0.0, last, 0.9, 0.0], dtype=torch.float64)
+    rows[3][2] = 5e-324  # the least number above 0: times .9 it is itself again
+    assert noise.flip(torch.tensor(rows, dtype=torch.float64), own, u, v).tolist() == [1, 0, 2, 2, 2]
+
+
 def test_empirical_transition() -> None:
     classes = np.array([0, 0, 0, 0, 1, 1])
     labels = np.array([0, 1, 1, 1, 1, 0])

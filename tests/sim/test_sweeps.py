@@ -93,14 +93,14 @@ def test_a_run_is_stored_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest
     store = Store(tmp_path)
     config = grid(BASE, {})[0]
 
-    def fail(row: object) -> str:
+    def fail(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(store_module, "_metrics_json", fail)
+        patch.setattr("sim.sweeps.index.write", fail)
         with pytest.raises(KeyboardInterrupt):
             execute([config], store)
-    assert store.finished([config.key()]) == set()
+    assert store.finished([config]) == set()
     assert store.load().empty
     execute([config], store)
     assert len(store.load()) == 3
@@ -112,21 +112,22 @@ def test_a_run_added_while_the_store_is_read_is_not_seen_by_halves(
 ) -> None:
     reader, writer = Store(tmp_path), Store(tmp_path)
     first, second = (
-        RunResult(parse(RunConfig, {"seed": s}), rows=[{"step": 1, "split": "test", "loss": 1.0}]) for s in (0, 1)
+        RunResult(parse(RunConfig, {"seed": s}), rows=[{"step": k, "split": "test", "loss": 1.0} for k in range(9)])
+        for s in (0, 1)
     )
     writer.add([first], 1.0)
     connect = reader._connect
 
     def interrupted() -> sqlite3.Connection:
         db = connect()
-        # Called before each statement: the other run comes between the two queries of a load.
-        db.set_trace_callback(lambda text: writer.add([second], 1.0) if "metrics FROM rows" in text else None)
+        # Called before each statement: the other run comes while the load has begun.
+        db.set_trace_callback(lambda text: writer.add([second], 1.0) if "FROM runs" in text else None)
         return db
 
     monkeypatch.setattr(reader, "_connect", interrupted)
-    assert list(reader.load()["seed"]) == [0]
+    assert set(reader.load().groupby("seed").size()) == {9}
     monkeypatch.undo()
-    assert sorted(reader.load()["seed"]) == [0, 1]
+    assert reader.load().groupby("seed").size().to_dict() == {0: 9, 1: 9}
 
 
 def test_a_run_without_rows_still_shows(tmp_path: Path) -> None:

@@ -12,10 +12,11 @@ from sim import optim
 from sim.catalogue import NETS, OPTIMIZERS
 from sim.config import RunConfig, dotted, parse
 from sim.errors import InvalidInput
-from sim.generators import generate
+from sim.generators import Sample, generate
 from sim.nets.conv import Conv
 from sim.nets.mlp import MLP
 from sim.problems import Problem, build
+from sim.splits import Split
 from sim.sweeps.grid import grid
 from sim.training import Trainer, train
 
@@ -210,6 +211,74 @@ def test_labels_are_static_or_fresh() -> None:
         assert torch.equal(a, b) == (mode == "static")
         clean = torch.from_numpy(trainer.splits["train"].samples[0].classes)[:40]
         assert 0.1 < float((a[0] != clean).double().mean()) < 0.7
+
+
+def test_the_first_step_is_at_the_start_of_the_schedule_and_the_last_before_its_end() -> None:
+    """Step k of K is at progress k/K for the rate and for the loss's weighting alike."""
+    robust = {"robust.name": "curriculum", "robust.params": {"keep": 0.5, "ramp": 1.0}}
+    config = grid({**TINY, **robust, "steps": 4, "optimizer.schedule": "cosine"}, {"seed": [0]})
+    trainer = Trainer(config, [build("gaussian_mixture", 0, **TINY["data.params"])])
+    progress, factors, step = [], [], trainer.optimizer.step
+    weights = trainer.loss.weighting.weights
+
+    def weigh(terms: torch.Tensor, mask: torch.Tensor, share: float) -> torch.Tensor:
+        progress.append(share)
+        return weights(terms, mask, share)
+
+    def advance(gradients: list[torch.Tensor], factor: float) -> None:
+        factors.append(factor)
+        step(gradients, factor)
+
+    trainer.loss.weighting.weights, trainer.optimizer.step = weigh, advance
+    for _ in range(4):
+        trainer.step()
+    assert progress == [0.0, 0.25, 0.5, 0.75]
+    assert factors == pytest.approx([(1 + np.cos(np.pi * p)) / 2 for p in progress])
+
+
+def test_a_rows_loss_is_the_mean_since_the_row_before() -> None:
+    """Not since the start, and not the last step's."""
+    (config,) = grid({**TINY, "steps": 6, "checkpoints": 3}, {"seed": [0]})
+    problem = build("gaussian_mixture", 0, **TINY["data.params"])
+    trainer, means = Trainer([config], [problem]), []
+    for _ in range(3):
+        trainer.meter.restart()
+        trainer.step()
+        first = trainer.meter.mean(0)
+        trainer.meter.restart()
+        trainer.step()
+        means.append((first + trainer.meter.mean(0)) / 2)
+    (result,) = train([config], [problem])
+    assert [row["step"] for row in result.rows] == [0, 2, 4, 6]
+    assert [row["loss"] for row in result.rows[1:]] == pytest.approx(means)
+
+
+@pytest.mark.parametrize("name", list(OPTIMIZERS))
+def test_a_frozen_run_keeps_no_moment(name: str) -> None:
+    """A moment that isn't finite times a rate of 0 would still be NaN."""
+    weights = torch.ones(2, 3, dtype=torch.float64)
+    optimizer = OPTIMIZERS[name]([weights], [torch.full((2,), 0.1)], torch.zeros(2))
+    optimizer.step([torch.tensor([[torch.inf] * 3, [1.0] * 3]).double()], 1.0)
+    optimizer.freeze(0)
+    optimizer.step([torch.tensor([[0.0] * 3, [1.0] * 3]).double()], 1.0)
+    assert weights[0].tolist() == [0.0] * 3 and (weights[1] < 1).all()
+
+
+def test_both_splits_are_standardised_by_the_training_samples() -> None:
+    """A test set of one's own mean and scale would hide that it lies elsewhere."""
+    x, y = np.array([[0.0, 0.0], [2.0, 6.0]]), np.array([[10.0, 0.0], [20.0, 4.0], [30.0, 8.0]])
+    train_set = Sample(x, np.array([0, 1]), np.array([0, 1]))
+    test_set = Sample(y, np.array([0, 1, 1]), np.array([0, 1, 1]))
+    like = (torch.device("cpu"), torch.float64)
+    scale = 5**0.5  # deviations 1, 1, 3, 3: a root mean square of sqrt(20 / 4)
+    for own, expected in ((train_set, (x - [1, 3]) / scale), (test_set, (y - [1, 3]) / scale)):
+        split = Split([own, own], [train_set, train_set], *like)
+        rows = split.rows(torch.arange(own.n).expand(2, -1))
+        torch.testing.assert_close(rows, torch.from_numpy(expected).expand(2, -1, -1))
+    problem = build("rings", 0, samples_per_mode=10)
+    moved = Problem(problem.train, Sample(problem.test.x + 100, problem.test.classes, problem.test.modes))
+    trainer = Trainer(grid({**TINY, "data.name": "rings", "data.params": {}}, {"seed": [0]}), [moved])
+    assert float(trainer.splits["test"].x.mean()) > 10 and abs(float(trainer.splits["train"].x.mean())) < 1e-9
 
 
 def test_what_cannot_be_trained_is_refused() -> None:

@@ -120,3 +120,11 @@ def test_words_say_where() -> None:
         "A: confirmed in 1 of 3 settings (s1), refuted in 1 of 3 settings (s2), undecided in 1 of 3 settings (s3).",
         "B: confirmed in all 2 settings.",
     ]
+
+
+def test_one_difference_in_twenty_by_chance_is_the_limit() -> None:
+    """p just below .05 decides, p just above doesn't: three pairs, whose t is the quantile of two degrees of freedom."""
+    for wanted, verdict in ((0.049, "holds"), (0.051, "inconclusive"), (0.5, "inconclusive"), (0.949, "inconclusive")):
+        shift = stats.t.ppf(1 - wanted / 2, 2) / np.sqrt(3)
+        (found,) = decide([("a is greater", "x", shift + np.array([-1.0, 0.0, 1.0]), [0.0] * 3)])
+        assert (found.p, found.verdict) == (pytest.approx(wanted), verdict)

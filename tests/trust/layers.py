@@ -19,7 +19,8 @@ from sim.catalogue import GENERATORS, LOSSES, NEGATIVES, NOISE_KINDS, POSITIVES
 from sim.config import RunConfig, dotted, parse
 from sim.errors import InvalidInput
 from sim.explore import state as explorer_state
-from sim.explore.session import MESSAGES, Session
+from sim.explore.engine import Engine
+from sim.explore.session import Session
 from sim.sweeps import spec, store
 from sim.theory import verifier
 from sim.theory.batch import batch_loss, pair_use
@@ -29,6 +30,9 @@ from sim.training import RunResult
 from tests.trust import hostile
 from tests.trust.command_line import command_line
 from tests.trust.folders import archives, data_folders
+
+MESSAGES = ("set", "ack", "visible", "play", "pause", "step", "restart")
+"""Kinds of messages of the explorer's page."""
 
 _STORE: list[Path] = []
 _CERTIFICATES: list[dict[str, Any]] = []
@@ -50,7 +54,7 @@ def prepare(home: Path) -> None:
     for positive, negative in (("easy", "semihard"), ("hard", "hard"), ("random", "random"), ("semihard", "hard")):
         samplers.select(x, labels, positive=positive, negative=negative, generator=torch.Generator())
     metrics.evaluate(torch.randn(8, 2), torch.tensor([0, 0, 0, 0, 1, 1, 1, 1]), torch.tensor([0, 0, 1, 1, 2, 2, 3, 3]))
-    Session().work()
+    Session(Engine(explorer_state.State())).work()
     verifier.MOST_SECONDS = 3.0
     # Matplotlib asks the system for its fonts, once.
     from matplotlib import font_manager
@@ -341,11 +345,11 @@ def explorer(draw: Random, _: Path) -> None:
         text = "&".join(f"{draw.choice(fields)}={hostile.text(draw)}" for _ in range(draw.randrange(1, 3)))
         explorer_state.read(draw.choice((f"v=1&{text}", text, hostile.text(draw))))
         return
-    session = Session()
+    session = Session(Engine(explorer_state.State()))
     for _ in range(draw.randrange(1, 4)):
         fields = draw.sample([*explorer_state.State.model_fields, "nothing"], 2)
         message: Any = {
-            "type": draw.choice((*(m for m in MESSAGES if m != "load"), hostile.value(draw))),
+            "type": draw.choice((*MESSAGES, hostile.value(draw))),
             "changes": {name: draw.choice((hostile.value(draw), hostile.number(draw), hostile.text(draw))) for name in fields},
             "frame": hostile.number(draw), "query": hostile.text(draw), "request": hostile.number(draw), "carry": hostile.value(draw),
         }  # fmt: skip

@@ -1,6 +1,6 @@
 // Charts of the live run: over time, and against the exact theory.
 
-import { axes, INK, legend, path, write } from "./axes.js";
+import { axes, empty, INK, legend, path, write } from "./axes.js";
 import { begin, mark } from "./dom.js";
 
 export function drawOverTime(app) {
@@ -42,7 +42,9 @@ export function liveSides(app) {
 export function drawTheory(app) {
   const { frame, look, state } = app;
   const { canvas, small } = app.figures.theory;
-  const { levels, lines } = app.data.theory;
+  small.textContent = "";
+  if (!app.theory) return empty(canvas, "being worked out");
+  const { levels, lines } = app.theory;
   const [c, w, h] = begin(canvas);
   small.textContent = levels.length ? "expected loss: best collapsed (line), live (mark)" : "not known for this loss or noise";
   if (!levels.length) return;

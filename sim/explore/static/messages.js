@@ -5,7 +5,7 @@ import { fillFigures } from "./figures.js";
 import { flush, wordFor } from "./state.js";
 
 const BEFORE_HELLO = ["hello", "notice", "closed"]; // all else is told again after it
-const HANDLERS = { hello, state: stateTold, data: dataTold, frame: frameTold, metrics: metricsTold, notice, closed };
+const HANDLERS = { hello, state: stateTold, data: dataTold, frame: frameTold, metrics: metricsTold, theory, notice, closed };
 
 // Listen to the engine; gives a function that ends it.
 export function listen(app) {
@@ -33,24 +33,21 @@ function hello(app, { look, presets, defaults, window: inFlight }) {
 }
 
 function stateTold(app, message) {
-  const { state, playing, allowed, query, notice } = message;
+  const { state, playing, allowed, query } = message;
   Object.assign(app, { state, playing, query, permitted: allowed, texts: message, dirty: true });
   app.bar.play.textContent = playing ? "Pause" : "Play";
-  app.notice.textContent = notice;
+  app.notice.textContent = "";
   showState(app);
   clearTimeout(app.sharing); // browsers limit how often an address may change
   app.sharing = setTimeout(() => app.model.share?.(app.query), 250);
-  if (app.waiting && notice) { // refused: there will be no frame
-    app.waiting = null;
-    flush(app);
-  }
   app.counters.state = state;
-  app.counters.notice = notice;
+  app.counters.notice = "";
 }
 
 function dataTold(app, message, buffer) {
   const { n, labels, classes } = message;
   app.data = { ...message, x: floats(buffer) };
+  app.theory = null; // told when it is known
   if (!app.texts.continued) app.history = [];
   const drawnOnce = app.state.noise_mode === "static";
   const flipped = labels.filter((label, i) => label !== classes[i]).length;
@@ -112,12 +109,22 @@ function metricsTold(app, { generation, step, sides, cli, python }) {
   app.dirty = true;
 }
 
-function notice(app, { text }) {
-  app.notice.textContent = text;
+function theory(app, message) {
+  app.theory = message;
+  app.dirty = true;
 }
 
-function closed(app) {
-  app.notice.textContent = "The engine has stopped. Start it again and reload this page; the address keeps the setting.";
+// A message was refused; if it was the change on its way, there will be no frame of it.
+function notice(app, { text, request }) {
+  app.notice.textContent = app.counters.notice = text;
+  if (!app.waiting || request < app.waiting.request) return;
+  app.waiting = null;
+  flush(app);
+  if (app.state) showState(app);
+}
+
+function closed(app, { reason }) {
+  app.notice.textContent = reason || "The engine has stopped. Start it again and reload this page; the address keeps the setting.";
   app.counters.connected = false;
 }
 

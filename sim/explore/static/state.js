@@ -9,7 +9,7 @@ export function newApp(model, root) {
   return {
     model, root, counters,
     // As the engine told it.
-    look: null, presets: {}, defaults: {}, state: null, query: "", permitted: {}, playing: true, data: null, frame: null,
+    look: null, presets: {}, defaults: {}, state: null, query: "", permitted: {}, playing: true, data: null, theory: null, frame: null,
     texts: { cli: [], python: [] }, history: [],
     // As the hands left it.
     selected: new Set(), hovered: -1, turn: [0.5, -0.35], column: "", axis: "",

@@ -6,18 +6,15 @@ has one writer, however many workers train.
 
 from __future__ import annotations
 
-import ast
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from types import FrameType
 
+from sim.catalogue import PROBLEMS
 from sim.config import RunConfig
-from sim.errors import InvalidInput, integer
-from sim.problems import Problem, build
+from sim.errors import integer
+from sim.problems import Problem, build, fingerprint
 from sim.training import RunResult, train
 
 Group = list[RunConfig]
@@ -77,44 +74,21 @@ def train_group(group: Group, device: str, on_steps: OnSteps | None = None) -> D
     """
     started = time.perf_counter()
     built: dict[str, Problem] = {}
-    problems = []
+    problems, of = [], {}
     for config in group:
+        of[_data(config)] = config
         # A data set that ignores the seed gives the same object again, so that its runs share memory.
         name = f"{config.data.model_dump_json()} {config.seed}"
         if name not in built:
             built[name] = build(config.data.name, config.seed, **config.data.params)
         problems.append(built[name])
     results = train(group, problems, device=device, on_steps=on_steps)
+    # Asked here and now: another machine, or a later moment, may have other data.
+    read = {name: fingerprint(c.data.name, c.seed, **c.data.params) for name, c in of.items()}
+    for result in results:
+        result.data = read[_data(result.config)]
     return results, time.perf_counter() - started
 
 
-def check_main_guard() -> None:
-    """Refuse to start processes from a script's unguarded top level.
-
-    A new process runs the script again to know what it defines. Without ``if __name__ == "__main__":`` around the call it would
-    start the sweep again, too.
-
-    Raises
-    ------
-    InvalidInput
-        Naming the script and the line.
-    """
-    frame: FrameType | None = sys._getframe(1)
-    main = sys.modules["__main__"].__dict__
-    while frame is not None and not (frame.f_code.co_name == "<module>" and frame.f_globals is main):
-        frame = frame.f_back
-    script = main.get("__file__")
-    if frame is None or script is None or not Path(script).is_file():
-        return  # a notebook, or -c: nothing that a new process would run again
-    tree = ast.parse(Path(script).read_bytes())
-    for node in ast.walk(tree):
-        asks_name = isinstance(node, ast.If) and any(
-            isinstance(part, ast.Name) and part.id == "__name__" for part in ast.walk(node.test)
-        )
-        if asks_name and node.lineno <= frame.f_lineno <= (node.end_lineno or node.lineno):  # type: ignore[attr-defined]
-            return
-    raise InvalidInput(
-        "executor",
-        f"line {frame.f_lineno} of {Path(script).name}",
-        'a call under if __name__ == "__main__": (worker processes run the script again), or the executor local',
-    )
+def _data(config: RunConfig) -> str:
+    return f"{config.data.model_dump_json()} {config.seed if config.data.name in PROBLEMS else ''}"

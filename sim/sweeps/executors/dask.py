@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import functools
+import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,7 +18,8 @@ import torch
 from sim.catalogue import EXECUTORS
 from sim.errors import InvalidInput
 from sim.known import Known, known
-from sim.sweeps.executors import ATTEMPTS, Done, Group, OnSteps, Resources, check_main_guard, train_group
+from sim.sweeps.executors import ATTEMPTS, Done, Group, OnSteps, Resources, train_group
+from sim.watcher import deaf_to_ctrl_c, watched
 
 PATIENCE = 60.0
 """Seconds that a dask cluster may be without any worker before a sweep gives up."""
@@ -65,29 +71,76 @@ def check_workers(client: Any, address: str) -> None:
             )
 
 
+SCRATCH = "collapse-dask-"
+
+
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A temporary folder for a cluster's files; those that killed processes left go, too.
+
+    Yields
+    ------
+    Path
+        Locked as long as this process lives: who can lock such a folder may remove it.
+
+    Examples
+    --------
+    >>> with scratch_folder() as folder:
+    ...     folder.is_dir()
+    True
+    >>> folder.exists()
+    False
+    """
+    for left in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
+        # In use, another user's, or gone by now.
+        with contextlib.suppress(OSError), _locked(left):
+            shutil.rmtree(left, ignore_errors=True)
+    unlocked = Path(tempfile.mkdtemp(prefix=f".{SCRATCH}"))
+    with _locked(unlocked):
+        folder = unlocked.rename(unlocked.with_name(unlocked.name[1:]))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
+
+
 @EXECUTORS.register("dask")
 def dask(groups: Sequence[Group], resources: Resources, on_steps: OnSteps) -> Iterator[Done]:
     """A dask cluster: the scheduler given, or one on this machine; dask moves a lost worker's groups to the others."""
     try:
+        from dask import config
         from distributed import Client, LocalCluster, TimeoutError, wait
         from distributed.scheduler import KilledWorker
     except ImportError:
         raise InvalidInput(
             "executor", "dask", "local or processes, or install the extra: class-collapse[dask]"
         ) from None
-    if resources.scheduler is None:
-        check_main_guard()
     outside = known()
     with contextlib.ExitStack() as stack:
         address = resources.scheduler
         if address is None:
+            # To the end, since a cluster starts another worker for one that died.
+            stack.enter_context(watched())
+            folder = stack.enter_context(scratch_folder())
             try:
-                cluster = LocalCluster(  # type: ignore[no-untyped-call]
-                    n_workers=min(resources.processes, len(groups)),
-                    threads_per_worker=1,
-                    dashboard_address=":0",
-                    silence_logs="CRITICAL",
-                )
+                # The scheduler, too, would leave a folder.
+                with deaf_to_ctrl_c(), config.set({"temporary-directory": str(folder)}):
+                    cluster = LocalCluster(  # type: ignore[no-untyped-call]
+                        n_workers=min(resources.processes, len(groups)),
+                        threads_per_worker=1,
+                        dashboard_address=":0",
+                        silence_logs="CRITICAL",
+                    )
             except RuntimeError as error:
                 raise _dying(resources, f"one died while it started: {error}") from None
             address = stack.enter_context(cluster).scheduler_address

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.connection import wait as wait_for_end
 from typing import Any
 
 import torch
@@ -17,7 +13,8 @@ import torch
 from sim.catalogue import EXECUTORS
 from sim.errors import InvalidInput
 from sim.known import Known, known
-from sim.sweeps.executors import ATTEMPTS, Done, Group, OnSteps, Resources, check_main_guard, train_group
+from sim.sweeps.executors import ATTEMPTS, Done, Group, OnSteps, Resources, train_group
+from sim.watcher import deaf_to_ctrl_c, watched
 
 
 class Worker:
@@ -31,9 +28,6 @@ class Worker:
     def start(cls, steps: Any, stop: Any, outside: Known) -> None:
         """Run once in each process."""
         cls.steps, cls.stop = steps, stop
-        # Ctrl-C reaches every process of the terminal: the parent decides what it means.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        threading.Thread(target=cls._die_with_parent, daemon=True).start()
         # Workers share the cores; threads on top of them would only get in each other's way.
         torch.set_num_threads(1)
         try:
@@ -41,13 +35,6 @@ class Worker:
         except InvalidInput as error:
             # A pool whose workers fail to start says no more than that: let the first group say why.
             cls.unusable = error
-
-    @staticmethod
-    def _die_with_parent() -> None:
-        parent = multiprocessing.parent_process()
-        if parent is not None:
-            wait_for_end([parent.sentinel])
-            os._exit(1)
 
     @classmethod
     def on_steps(cls, done: int) -> None:
@@ -68,7 +55,6 @@ class Worker:
 @EXECUTORS.register("processes")
 def processes(groups: Sequence[Group], resources: Resources, on_steps: OnSteps) -> Iterator[Done]:
     """A pool of processes with one thread each; a killed worker's group is trained again by another."""
-    check_main_guard()
     context = multiprocessing.get_context("spawn")
     steps, stop = context.Value("q", 0), context.Value("b", 0)
     outside = known()
@@ -81,8 +67,12 @@ def processes(groups: Sequence[Group], resources: Resources, on_steps: OnSteps) 
         )
         futures: dict[Future[Done], int] = {}
         try:
-            for k in waiting:
-                futures[pool.submit(Worker.train, groups[k], resources.device)] = k
+            try:
+                with watched(), deaf_to_ctrl_c():
+                    for k in waiting:
+                        futures[pool.submit(Worker.train, groups[k], resources.device)] = k
+            except BrokenPipeError:
+                raise BrokenProcessPool("a worker died before it was told what to do") from None
             pending = set(futures)
             while pending:
                 done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)

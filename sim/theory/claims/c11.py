@@ -13,7 +13,7 @@ from typing import Any
 
 from sim.catalogue import CLAIMS, RECORDED, STUDIES
 from sim.config import RunConfig
-from sim.studies import FINE_LABEL_METRICS, easy_against, final, paired
+from sim.studies import FINE_LABEL_METRICS, easy_against, final, made_with, paired
 from sim.sweeps.execute import execute
 from sim.sweeps.executors import Resources
 from sim.sweeps.store import Store
@@ -54,7 +54,8 @@ def check(setting: Setting) -> Outcome:
         rows = RECORDED[name]()
         noisy_rows = rows[rows["noise.level"] > 0]
         settings = decide(easy_against(noisy_rows, FINE_LABEL_METRICS, "random"))
-        evidence[f"recorded: {name}"] = {"seeds": rows["seed"].nunique(), "words": in_words(settings)}
+        of_rows = {"seeds": rows["seed"].nunique(), "words": in_words(settings), "made with": made_with(rows, name)}
+        evidence[f"recorded: {name}"] = {k: v for k, v in of_rows.items() if v}
         means = noisy_rows.groupby(["positive", "seed"])[list(FINE_LABEL_METRICS)].mean().reset_index()
         for metric, called in FINE_LABEL_METRICS.items():
             sides = paired(means, metric, {"positive": "easy"}, {"positive": "random"})

@@ -15,11 +15,9 @@ from sim.explore.engine import Engine
 from sim.explore.measured import Measured
 from sim.explore.picture import animate, draw
 from sim.explore.state import State
-from sim.noise import symmetric
 from sim.problems import build
 from sim.sweeps.execute import execute
 from sim.sweeps.store import Store
-from sim.theory import lower_bound
 from sim.training import train
 
 
@@ -90,6 +88,45 @@ def test_a_refused_change_leaves_all_as_it_was() -> None:
     assert engine.step_count == 2
 
 
+ALLOWED = {"noise_kind": "instance", "noise": 0.9, "classes": 6, "modes": 8, "per_class": 64}
+
+
+@pytest.mark.parametrize("carry", [False, True])
+def test_what_only_the_trainer_refuses_leaves_all_as_it_was(carry: bool) -> None:
+    """The controls are fine one by one, but of these labels a class has too few for the batch."""
+    engine, other = Engine(State().with_(ALLOWED)), Engine(State().with_(ALLOWED))
+    for one in (engine, other):
+        one.advance()
+    before = (engine.state, engine.problem, engine.trainers, engine.lines, engine.generation, engine.continued)
+    with pytest.raises(InvalidInput, match="batch.per_class: got 64"):
+        engine.set({"modes": 1}, carry=carry)
+    after = (engine.state, engine.problem, engine.trainers, engine.lines, engine.generation, engine.continued)
+    assert all(a is b for a, b in zip(before, after, strict=True))
+    for one in (engine, other):
+        one.advance()
+    for k in range(2):
+        np.testing.assert_array_equal(engine.embeddings()[k], other.embeddings()[k])
+        np.testing.assert_equal(engine.metrics(k), other.metrics(k))
+    np.testing.assert_array_equal(engine.labels(), other.labels())
+
+
+@pytest.mark.parametrize("place", ["build", "Trainer", "Lines"])
+def test_a_change_that_fails_anywhere_leaves_all_as_it_was(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine()
+    before = dict(vars(engine))
+
+    def fails(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(f"sim.explore.engine.{place}", fails)
+        for change in (lambda: engine.set({"modes": 2}), lambda: engine.set({"modes": 2}, carry=True), engine.restart):
+            with pytest.raises(MemoryError):
+                change()
+    assert vars(engine) == before
+    engine.advance()
+
+
 def test_two_engines_do_not_disturb_each_other() -> None:
     alone, a, b = Engine(), Engine(), Engine(State(noise=0.3, seed=5))
     for _ in range(10):
@@ -117,41 +154,6 @@ def test_total_and_class_collapse_are_told_apart() -> None:
     assert verdict(of_class + 0.01 * noise) == "class"
     assert verdict(of_class + 0.12 * noise) == "merged"
     assert verdict(of_mode + 0.001 * noise) == "kept"
-
-
-def test_the_theory_line_is_the_bound_where_there_is_one() -> None:
-    engine = Engine(State().with_({"positive": "all", "negative": "all"}))
-    classes = np.repeat([0, 1], 16)
-    n = len(classes)
-    for level, share in zip(engine.theory["levels"], engine.theory["lines"]["all"], strict=True):
-        transition = symmetric(2, 1 - level)
-        keep = transition[classes]
-        # Total collapse: every triplet of a labelling costs the margin.
-        same = keep @ keep.T
-        triplets = (
-            sum(
-                float(same[i, j] - (keep[i] * keep[j] * keep[k]).sum())
-                for i in (0, n - 1)
-                for j in range(n)
-                for k in range(n)
-                if len({i, j, k}) == 3
-            )
-            * n
-            / 2
-        )
-        assert share == pytest.approx(lower_bound(classes, transition, alpha=1.0) / triplets, rel=1e-9)
-
-
-def test_the_live_expected_loss() -> None:
-    engine = Engine(State().with_({"noise": 0.2, "noise_mode": "resampled"}))
-    assert engine.metrics(0)["expected"] > 0
-    for _ in range(200):
-        engine.advance()
-    # With all (random) positives no embedding is below the best collapsed one (C3).
-    level = engine.theory["levels"].index(0.2)
-    assert engine.metrics(0)["expected"] >= engine.theory["lines"]["random"][level] - 1e-9
-    engine.set({"loss": "npair"})
-    assert engine.theory["levels"] == [] and math.isnan(engine.metrics(0)["expected"])
 
 
 def test_divergence_is_said() -> None:

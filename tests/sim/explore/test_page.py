@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -42,20 +43,26 @@ ARGUMENTS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
-    folder = tmp_path_factory.mktemp("explorer")
+@contextmanager
+def serving(folder: Path) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "sim.cli", "explore", "--no-browser", "--port", "0", "--out", str(folder)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
-    yield process
-    process.terminate()
-    process.wait(60)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def address_of(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().split()[1].split("#")[0]
 
 
 @pytest.fixture(scope="module")
-def address(server: subprocess.Popen[str]) -> str:
-    assert server.stdout is not None
-    return server.stdout.readline().split()[1].split("#")[0]
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serving(tmp_path_factory.mktemp("explorer")) as process:
+        yield address_of(process)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +76,8 @@ def browser() -> Iterator[object]:
 
 @pytest.fixture
 def page(browser, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[object]:
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    # Playwright waits for conditions by `eval`, which the page's content security policy refuses; see the test of it.
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, bypass_csp=True)
     own = context.new_page()
     own.set_default_timeout(MILLISECONDS_TO_HANG)
     errors: list[str] = []
@@ -150,7 +158,7 @@ def test_a_notebook_gets_one_module_that_draws_the_same(page, address: str) -> N
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     opened(page, address)
-    assert [url.rsplit("/", 1)[1] for url in asked if url.endswith(".js")] == ["explorer.js"]
+    assert [url.rsplit("/", 1)[1] for url in asked if url.endswith(".js")] == ["page.js", "explorer.js"]
     assert page.locator(".badge").first.inner_text() in TITLES
     assert page.locator("canvas").count() == 8 and page.get_by_label("margin").is_enabled()
 
@@ -216,9 +224,13 @@ def test_presets_refusals_copies_and_export(page, address: str) -> None:
     page.wait_for_function("collapseExplorer.state.loss === 'margin' && collapseExplorer.state.geometry === 'sphere'")
     page.get_by_label("embed in").select_option("plane")
     page.wait_for_function("collapseExplorer.notice.startsWith('net.normalize')")
-    assert counter(page, "state.geometry") == "sphere"
+    assert counter(page, "state.geometry") == "sphere" and page.get_by_label("embed in").input_value() == "sphere"
+    assert page.locator(".notice").inner_text().startswith("net.normalize: got False")
+    step = counter(page, "step")
+    page.wait_for_function(f"collapseExplorer.step > {step}")
     page.get_by_label("Presets").select_option("clean labels")
     page.wait_for_function("collapseExplorer.state.loss === 'triplet'")
+    assert page.locator(".notice").inner_text() == ""
     page.get_by_role("button", name="Copy as CLI").click()
     page.wait_for_function("collapseExplorer.copied?.startsWith('collapse train')")
     with page.expect_download() as download:
@@ -228,7 +240,7 @@ def test_presets_refusals_copies_and_export(page, address: str) -> None:
 
 def test_two_pages_do_not_disturb_each_other(page, browser, address: str) -> None:
     opened(page, address)
-    other = browser.new_page()
+    other = browser.new_page(bypass_csp=True)
     other.set_default_timeout(MILLISECONDS_TO_HANG)
     opened(other, f"{address}#v=1&noise=0.4")
     assert counter(page, "state.noise") == 0 and counter(other, "state.noise") == 0.4
@@ -242,3 +254,42 @@ def test_it_fits(page, address: str, size: tuple[int, int]) -> None:
     page.set_viewport_size({"width": size[0], "height": size[1]})
     opened(page, address)
     assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+
+
+@pytest.mark.parametrize("size", [(1280, 800), (390, 844)])
+def test_a_refused_setting_is_said_and_the_controls_go_back(page, address: str, size: tuple[int, int]) -> None:
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    opened(page, f"{address}#v=1&noise_kind=instance&noise=0.9&classes=6&modes=8&per_class=64")
+    page.locator("input[name=modes]").evaluate("e => { e.value = 1; e.dispatchEvent(new Event('input')); }")
+    page.wait_for_function("collapseExplorer.notice.startsWith('batch.per_class: got 64')")
+    notice = page.locator(".notice")
+    assert notice.is_visible() and page.locator("input[name=modes]").input_value() == "8"
+    assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+    frames = counter(page, "frames")
+    page.wait_for_function(f"collapseExplorer.frames > {frames + 5}")
+    page.locator("input[name=modes]").evaluate("e => { e.value = 4; e.dispatchEvent(new Event('input')); }")
+    page.wait_for_function("collapseExplorer.state.modes === 4")
+    assert notice.inner_text() == ""
+
+
+def test_the_page_keeps_its_content_security_policy(browser, address: str) -> None:
+    own = browser.new_page()
+    said: list[str] = []
+    own.on("console", lambda message: said.append(message.text))
+    own.on("pageerror", lambda error: said.append(str(error)))
+    own.goto(address)
+    while not own.evaluate("window.collapseExplorer?.metrics && collapseExplorer.drawn.length > 2"):
+        own.wait_for_timeout(50)
+    assert "Segoe" in own.evaluate("getComputedStyle(document.querySelector('.cce')).fontFamily")
+    with own.expect_download():
+        own.get_by_role("button", name="Export").click()
+    assert said == []
+    own.close()
+
+
+def test_a_server_that_has_gone_is_said(page, tmp_path: Path) -> None:
+    with serving(tmp_path) as process:
+        opened(page, address_of(process))
+        process.kill()
+    page.wait_for_function("!collapseExplorer.connected")
+    assert page.locator(".notice").inner_text().startswith("The engine has stopped. Start it again and reload")

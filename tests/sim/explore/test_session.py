@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import itertools
 import json
 import struct
 from pathlib import Path
@@ -11,40 +11,42 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
-from tornado.httpserver import HTTPServer
-from tornado.websocket import websocket_connect
 
 from sim.errors import InvalidInput
-from sim.explore import page
-from sim.explore import session as sessions
 from sim.explore.bundle import bundle
 from sim.explore.engine import Engine
 from sim.explore.look import SIDES, WORDS
-from sim.explore.page import FIRST_PORT, STATIC, free_socket, packed
+from sim.explore.messages import MESSAGES
+from sim.explore.page import STATIC, packed
 from sim.explore.picture import draw
-from sim.explore.session import MESSAGES, Session
+from sim.explore.session import Session
 from sim.explore.state import State
 from sim.explore.verdicts import VERDICTS, Verdict
 from sim.look import CLASS_COLOURS, MODE_MARKERS
+from sim.training import Trainer
 
 SECONDS_TO_HANG = 120
 """After which something that is waited for doesn't come: machines may be slow."""
 
 
+UNTRAINABLE = {"noise_kind": "instance", "noise": 0.9, "classes": 6, "modes": 1, "per_class": 64}
+"""A class has too few of the labels drawn for its share of a batch: only the trainer sees that."""
+
+
 class Clock:
-    """Time that passes by a millisecond each time somebody looks."""
+    """Time that passes by a millisecond, or `each`, each time somebody looks."""
 
     def __init__(self) -> None:
-        self.now = 0.0
+        self.now, self.each = 0.0, 0.001
 
     def __call__(self) -> float:
-        self.now += 0.001
+        self.now += self.each
         return self.now
 
 
 def session(query: str = "", **options: Any) -> tuple[Session, Clock, dict[str, Any]]:
     clock = Clock()
-    own = Session(query, clock=clock, **options)
+    own = Session.at(query, clock=clock, **options)
     assert own.work() == []
     own.receive({"type": "hello"})
     return own, clock, {content["type"]: (content, buffer) for content, buffer in own.work()}
@@ -53,7 +55,7 @@ def session(query: str = "", **options: Any) -> tuple[Session, Clock, dict[str, 
 def test_a_front_end_is_told_everything() -> None:
     own, _, told = session("v=1&noise=0.25")
     assert list(told) == ["hello", "state", "data", "frame"]
-    assert told["state"][0]["state"]["noise"] == 0.25 and told["state"][0]["notice"] == ""
+    assert told["state"][0]["state"]["noise"] == 0.25
     data, frame = told["data"], told["frame"]
     n = data[0]["n"]
     assert np.frombuffer(data[1], "<f4").shape == (2 * n,)
@@ -71,7 +73,7 @@ def test_the_look_is_told_and_written_once() -> None:
         "title": "CLASS collapse",
         "explanation": "each class on a point: the mean distance inside a class is below 0.1 of that between classes",
     }
-    assert look["colours"] == CLASS_COLOURS and look["markers"] == [m.outline for m in MODE_MARKERS]
+    assert look["colours"] == list(CLASS_COLOURS) and look["markers"] == [m.outline for m in MODE_MARKERS]
     controls = {c["name"]: c for group in look["controls"] for c in group["controls"]}
     assert set(controls) == set(State.model_fields)
     assert controls["margin"] == {
@@ -110,7 +112,8 @@ def test_a_verdict_is_put_into_words_in_one_place(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("query", ["rubbish", "v=9&noise=0.1", "v=1&noise=7"])
 def test_a_bad_shared_state_gives_the_default_and_says_so(query: str) -> None:
     _, _, told = session(query)
-    assert told["state"][0]["notice"].startswith("The shared state can't be used, so this is the default problem.")
+    assert list(told) == ["hello", "state", "data", "frame", "notice"]
+    assert told["notice"][0]["text"].startswith("The shared state can't be used, so this is the default problem. ")
     assert told["state"][0]["state"]["noise"] == 0.0
 
 
@@ -122,13 +125,17 @@ def test_of_several_changes_the_last_is_done() -> None:
     out = [c for c, _ in own.work()]
     assert own.engine.generation == generation + 1 and own.engine.state.noise == 0.3
     assert next(c for c in out if c["type"] == "frame")["request"] == 2
-    own.receive({"type": "set", "changes": {"noise": 5}, "request": 3})
-    (refused,) = [c for c, _ in own.work() if c["type"] == "state"]
-    assert refused["notice"].startswith("noise: got 5") and refused["state"]["noise"] == 0.3
+    own.receive({"type": "set", "changes": {"noise": 0.4}, "request": 3})
+    own.receive({"type": "set", "changes": {"noise": 5}, "request": 4})
+    out = [c for c, _ in own.work()]
+    # The refused one is answered, and takes nothing else with it.
+    (refused,) = [c for c in out if c["type"] == "notice"]
+    assert (refused["field"], refused["request"]) == ("noise", 4) and refused["text"].startswith("noise: got 5")
+    assert next(c for c in out if c["type"] == "frame")["request"] == 3 and own.engine.state.noise == 0.4
 
 
 def test_frames_wait_for_acknowledgements_and_training_stops_without_them() -> None:
-    own, clock, _ = session()
+    own, clock, _ = session("v=1&per_class=4&compare=")
     frames = [c["frame"] for _ in range(60) for c, _ in own.work() if c["type"] == "frame"]
     assert frames == [2]  # two in flight with the first
     assert own.training and clock.now < 2
@@ -158,7 +165,7 @@ def test_a_hidden_tab_and_pause_stop_training() -> None:
             own.work()
         assert own.engine.step_count == before
         own.receive(go)
-        own.work()
+        own.work(), own.work()  # the answer, then a step
         assert own.engine.step_count > before
 
 
@@ -185,16 +192,87 @@ def test_step_reset_load_and_metrics() -> None:
     assert own.engine.step_count == 0
     own.receive({"type": "load", "query": "v=1&loss=margin"})
     assert own.engine.state.loss == "margin"
+    own.work()
     own.receive({"type": "load", "query": "v=8"})
-    assert own.engine.state.loss == "triplet"
+    assert [c["field"] for c, _ in own.work() if c["type"] == "notice"] == ["shared state"]
+    assert own.engine.state.loss == "margin"
 
 
-@pytest.mark.parametrize("message", [None, 3, {}, {"type": "dance"}, {"type": "set"}, {"type": "ack", "frame": "x"}])
-def test_strange_messages_are_answered(message: object) -> None:
+@pytest.mark.parametrize("seconds", [0.001, 0.05, 1.0])
+def test_metrics_and_theory_come_whatever_the_load(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long a look at the clock takes: at a second a frame is always due."""
+    monkeypatch.setattr("sim.explore.state.POINTS", 96)
+    own, clock, _ = session("v=1&per_class=4&compare=")
+    clock.each = seconds
+    own.receive({"type": "ack", "frame": 1})
+    told: list[str] = []
+    for _ in range(400):
+        for content, _ in own.work():
+            told.append(content["type"])
+            if content["type"] == "frame":
+                own.receive({"type": "ack", "frame": content["frame"]})
+    assert "theory" in told
+    measured = [k for k, kind in enumerate(told) if kind == "metrics"]
+    frames_between = [told[a:b].count("frame") for a, b in itertools.pairwise([0, *measured])]
+    # A quarter of a second at 30 frames a second, and the frame in whose turn it falls.
+    assert max(frames_between) <= 10 and told[measured[-1] :].count("frame") <= 10
+    assert told.count("frame") >= len(measured) - 1 > 1
+
+
+@pytest.mark.parametrize(
+    "policies",
+    ["loss=margin&positive=easy&compare=all&negative=hard", "loss=triplet&positive=all&negative=all&compare=all"],
+)
+def test_the_largest_problem_keeps_answering(policies: str) -> None:
+    """Every control at its upper end: nothing is done at once that keeps frames and metrics for long."""
+    own, clock, _ = session(f"v=1&classes=6&modes=8&noise=0.9&margin=2&per_class=64&lr=0.1&geometry=sphere&{policies}")
+    clock.each = 0.01  # a step takes longer than a slice
+    own.receive({"type": "ack", "frame": 1})
+    told: list[str] = []
+    for _ in range(30):
+        steps, points = own.engine.step_count, sum(map(len, own.engine.lines.found.values()))
+        for content, _ in own.work():
+            told.append(content["type"])
+            if content["type"] == "frame":
+                own.receive({"type": "ack", "frame": content["frame"]})
+        # At a time no more than a step and a point of the theory.
+        assert own.engine.step_count == steps + 1
+        assert sum(map(len, own.engine.lines.found.values())) <= points + 1
+    assert "metrics" in told and told.count("frame") > 5
+
+
+def test_the_theory_is_told_when_it_is_known() -> None:
+    own, _, told = session("v=1&loss=margin&per_class=8")
+    assert "theory" not in told  # this clock leaves no time for it
+    for _ in range(60):
+        for content, _ in own.work():
+            told[content["type"]] = content, b""
+            if content["type"] == "frame":
+                own.receive({"type": "ack", "frame": content["frame"]})
+    theory = told["theory"][0]
+    assert theory["generation"] == own.engine.generation and set(theory["lines"]) == {"random", "easy"}
+    assert [len(line) for line in theory["lines"].values()] == [len(theory["levels"])] * 2
+    own.receive({"type": "set", "changes": {"loss": "npair"}})
+    (theory,) = [c for c, _ in own.work() if c["type"] == "theory"]
+    assert theory["levels"] == [] and theory["lines"] == {}
+
+
+def test_a_loss_that_fails_pauses_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     own, _, _ = session()
-    own.receive(message)
-    out = [c for c, _ in own.work()]
-    assert any(c["type"] == "notice" and "front end" in c["text"] for c in out)
+
+    def fails(_: object) -> None:
+        raise ZeroDivisionError("of a loss of one's own")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Trainer, "step", fails)
+        out = [c for _ in range(20) for c, _ in own.work()]
+    (notice,) = [c for c in out if c["type"] == "notice"]  # once, not at every look
+    assert notice["text"].startswith("explorer: ZeroDivisionError: of a loss of one's own")
+    assert not own.playing and not [c for c in out if c["type"] == "state"][-1]["playing"]
+    own.receive({"type": "play"})
+    before = own.engine.step_count
+    own.work(), own.work()
+    assert own.engine.step_count > before
 
 
 def test_every_message_has_somebody_who_takes_it() -> None:
@@ -207,52 +285,6 @@ def test_messages_are_packed_for_the_wire() -> None:
     (length,) = struct.unpack("<I", wire[:4])
     assert length % 4 == 0 and json.loads(wire[4 : 4 + length]) == {"type": "frame", "é": 1}
     assert wire[4 + length :] == b"12345678"
-
-
-def test_a_port_in_use_is_skipped() -> None:
-    first, second = free_socket(None), free_socket(None)
-    assert FIRST_PORT <= first.getsockname()[1] < second.getsockname()[1]
-    assert first.getsockname()[0] == "127.0.0.1"
-    with pytest.raises(InvalidInput, match="port: got .*; allowed: a free port of this machine"):
-        free_socket(first.getsockname()[1])
-    for listening in (first, second):
-        listening.close()
-
-
-def test_a_page_that_is_closed_stops_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Nothing but the closing may stop it.
-    monkeypatch.setattr(sessions, "SECONDS_WITHOUT_ACKNOWLEDGEMENT", float("inf"))
-    made: list[Session] = []
-
-    class Watched(Session):
-        def __init__(self, *given: Any) -> None:
-            super().__init__(*given)
-            made.append(self)
-
-    monkeypatch.setattr(page, "Session", Watched)
-
-    async def turns_without_training() -> bool:
-        """Whether the event loop turns round some times and nothing is trained."""
-        before = made[0].engine.step_count
-        for _ in range(50):
-            await asyncio.sleep(0)
-        return made[0].engine.step_count == before
-
-    async def run() -> None:
-        listening = free_socket(0)
-        server = HTTPServer(page.application(None))
-        server.add_socket(listening)
-        own = await websocket_connect(f"ws://127.0.0.1:{listening.getsockname()[1]}/socket")
-        await own.write_message(json.dumps({"type": "hello"}))
-        while b'"type": "frame"' not in (await own.read_message() or b""):
-            pass
-        assert not await turns_without_training()
-        own.close()
-        while not await turns_without_training():
-            await asyncio.sleep(0.01)
-        server.stop()
-
-    asyncio.run(asyncio.wait_for(run(), SECONDS_TO_HANG))
 
 
 def test_the_widget_trains_and_has_a_picture(tmp_path: Path) -> None:
@@ -277,3 +309,20 @@ def test_the_widget_trains_and_has_a_picture(tmp_path: Path) -> None:
     assert data["image/png"].startswith("iVBOR")
     with pytest.raises(InvalidInput, match="noise"):
         Explorer(noise=3)
+    # What the trainer would refuse is refused, too, instead of the default problem.
+    with pytest.raises(InvalidInput, match="batch.per_class"):
+        Explorer(**UNTRAINABLE)
+
+
+def test_the_widget_answers_what_it_refuses() -> None:
+    pytest.importorskip("anywidget")
+    from sim.explore.widget import Explorer
+
+    own = Explorer()
+    own.start = lambda: None
+    own._receive(None, {"type": "hello"}, None)
+    own.session.work()
+    own._receive(None, {"type": "set", "changes": {"loss": ["triplet"]}, "request": 1}, None)
+    assert [c["field"] for c, _ in own.session.work() if c["type"] == "notice"] == ["loss"]
+    own._receive(None, {"type": "set", "changes": {"loss": "margin"}, "request": 2}, None)
+    assert next(c for c, _ in own.session.work() if c["type"] == "frame")["request"] == 2

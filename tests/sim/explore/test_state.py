@@ -35,6 +35,21 @@ def test_an_address_holds_the_state(preset: str) -> None:
         ("v=1&loss=hinge", "loss"),
         ("v=1&positive=semihard&negative=all", "negative: got 'all'"),
         ("v=1&classes=2.5", "classes"),
+        ("v=1&noise=nan", "noise: got nan"),
+        ("v=1&noise=1e999", "noise: got inf"),
+        ("v=1&noise=²", "shared state, noise: got '²'; allowed: a number"),
+        ("v=1&noise=true", "shared state, noise: got 'true'"),
+        ("v=1&noise=[*a, *a]", "shared state, noise"),
+        ("v=1&noise=!!python/object:os.system", "shared state, noise"),
+        ("v=1&seed=" + "9" * 1900, "seed: got 9999"),
+        ("v=1&margin=" + "9" * 1900, "margin: got 9999"),
+        ("v=1&loss=" + "x" * 1900, "loss: got 'xxx"),
+        ("v=1&loss=%00", "loss: got '\\x00'"),
+        ("v=1&loss=%ff", "loss"),
+        ("v=1&compare=%0a%1b[2J", "positive: got '\\n\\x1b[2J'"),
+        ("v=1&" + "noise=0.1&" * 300, "shared state: got '3004 characters'; allowed: at most 2000 characters"),
+        ("v=1&&", "shared state"),
+        ("v=1&__class__=x", "__class__"),
     ],
 )
 def test_bad_addresses_are_named(text: str, message: str) -> None:
@@ -65,6 +80,23 @@ def test_the_command_and_the_python_text_are_the_run(preset: str) -> None:
         scope: dict[str, Any] = {}
         exec(state.python(positive, 40).split("result =")[0], scope)
         assert scope["config"] == config
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("noise", "0.2"),
+        ("modes", True),
+        ("classes", 3.0),
+        ("loss", ["triplet"]),
+        ("loss", {}),
+        ("compare", None),
+        ("geometry", {}),
+    ],
+)
+def test_a_value_of_another_type_is_not_taken_for_one(name: str, value: object) -> None:
+    with pytest.raises(InvalidInput, match=f"^{name}: got "):
+        State().with_({name: value})
 
 
 def test_a_new_loss_brings_policies_that_fit() -> None:
