@@ -154,8 +154,8 @@ def problem(error: yaml.YAMLError) -> str:
     return one_line(said or str(error))
 
 
-def read(field: str, text: str) -> Any:
-    """The value of a text that the user wrote in a field.
+def read(field: str, text: str, name: str | None = None) -> Any:
+    """The value of a text that the user wrote in a field, or in a file of that name.
 
     Raises
     ------
@@ -173,7 +173,7 @@ def read(field: str, text: str) -> Any:
         node = compose(text)
         return None if node is None else plain(node)
     except yaml.YAMLError as error:
-        raise InvalidInput(field, text, f"a value in YAML ({problem(error)})") from None
+        raise InvalidInput(field, text if name is None else name, f"a value in YAML ({problem(error)})") from None
 
 
 def text_of(field: str, place: str | Path, instead: str = "") -> str:

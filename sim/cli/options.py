@@ -74,8 +74,10 @@ def checked_seeds(first: int, number: int) -> range:
     range(3, 5)
     """
     integer("seeds", number, 1, MOST_SEEDS)
-    integer("seed", first, 0, LARGEST - number)
-    return range(first, first + number)
+    last = integer("seed", first, 0) + number
+    if last > LARGEST:
+        raise InvalidInput("seed", first, f"0 to {LARGEST - number}, for {number} seeds")
+    return range(first, last)
 
 
 def parts(text: str) -> list[str]:
@@ -133,7 +135,7 @@ def fields(config: Path | None, assignments: Sequence[str] | None) -> dict[str, 
 
 
 def _read_file(place: Path) -> dict[str, Any]:
-    values = yaml12.read(f"config {place}", yaml12.text_of("config", place))
+    values = yaml12.read("config", yaml12.text_of("config", place), str(place))
     if not isinstance(values, dict):
         raise InvalidInput("config", str(place), "a mapping from fields to values")
     return values

@@ -47,6 +47,9 @@ def sweep(
             say(f"{name}: {len(spec.load(name, check=False))} runs")
         return
 
+    # Before what is slow to import: a file that is no specification is refused at once.
+    wanted = spec.load(specification)
+
     from sim.config import SCHEMA
     from sim.losses.equal import distinct, in_words
     from sim.studies import FACTORS, table
@@ -54,7 +57,7 @@ def sweep(
     from sim.sweeps.store import Store
 
     EXECUTORS[executor]
-    configs, others = distinct(spec.load(specification))
+    configs, others = distinct(wanted)
     if others:
         say(f"one loss under several names, run and counted once: {in_words(others)}")
     resources = Resources(checked_device(device), workers, scheduler)

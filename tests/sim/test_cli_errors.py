@@ -73,7 +73,7 @@ def test_an_error_of_ours_keeps_its_traceback(replace) -> None:
         (["train", "--set=steps=" + "9" * 5000], "error: steps: got '9999"),
         (["train", "--set=seed=3"], "error: seed: got 3; allowed: the option --seed"),
         (["train", "--seed=" + "9" * 5000], "error: Invalid value for '--seed': "),
-        (["train", f"--seed={2**63 - 1}"], "error: seed: got 9223372036854775807; allowed: an integer, 0 to"),
+        (["train", f"--seed={2**63 - 1}"], "error: seed: got 9223372036854775807; allowed: 0 to 9223372036854775806"),
         (["train", "--seeds=100000000"], "error: seeds: got 100000000; allowed: an integer, 1 to 10000"),
         (["train", "--out=a\nb\x1b[1m\0"], "error: Invalid value for '--out': Value error, embedded null byte"),
         (["train", "--\n[/x]"], r"error: No such option: --\x0a[/x]"),
