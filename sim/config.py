@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
@@ -25,29 +25,37 @@ class Change:
     ----------
     what : str
         In a few words.
-    fields : tuple of str
-        Dotted fields: runs that set one of them are changed, the others aren't; none: all runs are.
+    runs : tuple of str
+        Runs that set one of these are changed, the others aren't: a dotted field, or ``field=`` and how its value begins.
 
     Examples
     --------
-    >>> change = Change("test images", ("data.params.test_limit",))
-    >>> change.hits(["loss.name", "data.params.limit"]), change.hits(["data.params.test_limit"])
-    (False, True)
+    >>> change = Change("test images", ("data.params.test_limit", "positive=k_easy"))
+    >>> [change.hits(set_by) for set_by in ({"loss.name": "triplet", "positive": "easy"}, {"positive": "k_easy:3"})]
+    [False, True]
     """
 
     what: str
-    fields: tuple[str, ...] = ()
+    runs: tuple[str, ...]
 
-    def hits(self, fields: Iterable[str]) -> bool:
-        """Whether it changed the results of runs that set these fields."""
-        return not self.fields or not set(self.fields).isdisjoint(fields)
+    def hits(self, fields: Mapping[str, Any]) -> bool:
+        """Whether it changed the results of runs that set these fields (None: not set) to these values."""
+        of = [run.partition("=") for run in self.runs]
+        return any(fields.get(name) is not None and str(fields[name]).startswith(value) for name, _, value in of)
 
 
 SCHEMA = 2
 """Version of what a run means; a change of the training program that changes results adds one, and an entry to `CHANGES`."""
 
-CHANGES: dict[int, Change] = {
-    2: Change("the images that test_limit picks are drawn from another stream", ("data.params.test_limit",)),
+CHANGES: dict[int, tuple[Change, ...]] = {
+    2: (
+        Change("the images that test_limit picks are drawn from another stream", ("data.params.test_limit",)),
+        Change(
+            "with several positives, single negatives belonged to samples that are no positives, too",
+            ("positive=all", "positive=k_easy", "positive=easy_within"),
+        ),
+        Change("pictures are turned and laid on white as they say", ("data.name=folder",)),
+    ),
 }
 """What each version changed: the results of which runs of earlier versions are no longer what this one computes."""
 

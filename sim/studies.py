@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sim.catalogue import STUDIES
 from sim.config import CHANGES, SCHEMA, RunConfig
@@ -155,26 +155,26 @@ def made_with(rows: pd.DataFrame, name: str = "") -> str:
     notes = []
     for version in sorted({int(v) for v in rows["schema"].dropna()} - {SCHEMA}):
         own = rows[rows["schema"] == version]
-        since = [CHANGES[v] for v in range(version + 1, SCHEMA + 1)]
-        fields = _set_by(own, name)
-        hit = [change.what for change in since if fields is None or change.hits(fields)]
+        since = [change for v in range(version + 1, SCHEMA + 1) for change in CHANGES[v]]
+        runs = _runs_of(own, name)
+        hit = [change.what for change in since if runs is None or any(map(change.hits, runs))]
         if version > SCHEMA:
             said = f"this version has {SCHEMA}"
         elif hit:
-            said = f"{'may not be' if fields is None else 'not'} what this version computes ({'; '.join(hit)})"
+            said = f"{'may not be' if runs is None else 'not'} what this version computes ({'; '.join(hit)})"
         else:
             said = "what has changed since leaves these runs as they are"
         notes.append(f"recorded with schema {version}: {said}")
     return "; ".join(notes)
 
 
-def _set_by(rows: pd.DataFrame, name: str) -> set[str] | None:
+def _runs_of(rows: pd.DataFrame, name: str) -> list[dict[str, Any]] | None:
     """The fields that runs set; None if neither a specification nor the rows say."""
     if name in spec.shipped():
-        forms = (flatten(c.model_dump(mode="json")) for c in spec.load(name, check=False))
-        return {field for form in forms for field, value in form.items() if value is not None}
-    whole = "data.name" in rows
-    return {str(c) for c in rows.columns if rows[c].notna().any()} if whole else None
+        return [flatten(c.model_dump(mode="json")) for c in spec.load(name, check=False)]
+    if "data.name" not in rows:
+        return None
+    return [{str(k): v for k, v in run.items() if v == v} for run in rows.drop_duplicates().to_dict("records")]
 
 
 def paired(

@@ -1,10 +1,10 @@
 """Metrics of collapse: what an embedding has kept of classes and of the modes inside them.
 
 Every metric is a function ``name(embeddings, classes, modes=None, *, options=Options())`` of embeddings (..., n, m)
-and integer labels (n,) or (..., n), tensors or arrays, which returns a float64 tensor (...) on the embeddings'
+and integer or string labels (n,) or (..., n), tensors, arrays or nested lists, which returns a float64 tensor (...) on the embeddings'
 device. It says in its docstring what it is, its range, and what *class collapse* (each class on a point) and *total
 collapse* (all samples on one point) make of it. Bad input raises ``InvalidInput``; a value that does not exist (0/0
-above all) is NaN.
+above all) is NaN. A metric that a metric's public function can't compute raises ``NotComputable``.
 
 ``evaluate`` and ``evaluate_runs`` compute them all, sharing what they have in common. To add a metric: decorate a function
 of ``Runs`` with ``@metric()`` (`sim.metrics.base`), in a file of this package or in a plugin. Nothing else has to know it: it
@@ -14,12 +14,17 @@ module that defines it. Those named below can also be called from here.
 
 from __future__ import annotations
 
+import warnings
+
 import torch
+from torch import Tensor
+from torch.linalg import LinAlgError  # type: ignore[attr-defined]
 
 from sim.catalogue import METRICS
 from sim.errors import InvalidInput
 
-from .base import DEFAULT, Array, Metric, Options, prepare
+from .base import DEFAULT, Entry, Metric, NotComputable, Options, Runs, prepare
+from .inputs import Array, embedding_tensor
 from .neural_collapse import cdnv, nc1, nc2, ncc_accuracy
 from .retrieval import class_recall_at_1, map_at_r, r_precision, recall_at_k
 from .spectrum import effective_rank, participation_ratio, rho
@@ -43,6 +48,7 @@ from .subclusters import mode_ari, mode_nmi, mode_purity, subclusters_gmm, subcl
 __all__ = [
     "METRICS",
     "Metric",
+    "NotComputable",
     "Options",
     "between_mean",
     "cdnv",
@@ -86,10 +92,10 @@ def evaluate(
 
     Parameters
     ----------
-    embeddings : Tensor or ndarray, (n, m)
-        Finite real numbers.
-    classes, modes : Tensor or ndarray, (n,)
-        Integer ids. A fine label is the pair of both: mode ids may start anew in each class or not.
+    embeddings : array-like, (n, m)
+        Finite real numbers of any size and type; they are worked on in double precision.
+    classes, modes : array-like, (n,)
+        Integer or string ids. A fine label is the pair of both: mode ids may start anew in each class or not.
     heavy : bool
         Whether to cluster as well (``subclusters_*``, ``mode_purity``, ``mode_nmi``, ``mode_ari``). Without, the call
         is cheap enough for every checkpoint of a training run.
@@ -98,13 +104,12 @@ def evaluate(
     Returns
     -------
     dict of str to float
-        NaN where a metric does not exist.
+        NaN where a metric does not exist, or can't be computed: a warning then says which and why.
 
     Raises
     ------
     InvalidInput
-        Wrong shape or type, NaN or infinity, fewer than two classes, or a class too large to cluster within
-        ``max_bytes``.
+        Wrong shape or type, NaN or infinity, or fewer than two classes.
 
     Examples
     --------
@@ -126,8 +131,8 @@ def evaluate_runs(
 
     Parameters
     ----------
-    embeddings : Tensor or ndarray, (R, n, m)
-    classes, modes : Tensor or ndarray, (n,) or (R, n)
+    embeddings : array-like, (R, n, m)
+    classes, modes : array-like, (n,) or (R, n)
     heavy, options
         As for ``evaluate``.
 
@@ -156,14 +161,28 @@ def evaluate_runs(
 def _evaluate(
     embeddings: Array, ndim: int, classes: Array, modes: Array, heavy: bool, options: Options
 ) -> list[dict[str, float]]:
+    embeddings = embedding_tensor(embeddings)
     if embeddings.ndim != ndim:
         axes = "(n, m): one run" if ndim == 2 else "(R, n, m)"
         raise InvalidInput("embeddings", tuple(embeddings.shape), f"shape {axes}")
-    entries = [entry for entry in (METRICS[name] for name in METRICS) if heavy or not entry.heavy]
-    names = [name for entry in entries for name in entry.columns(options)]
+    entries = {name: METRICS[name] for name in METRICS if heavy or not METRICS[name].heavy}
+    columns = [column for entry in entries.values() for column in entry.columns(options)]
     _, chunks = prepare(embeddings, classes, modes, options)
-    results = []
+    results, missing = [], dict[str, str]()
     for runs in chunks:
-        table = torch.cat([entry.compute(runs).view(len(runs.x), -1) for entry in entries], -1)  # (R, columns)
-        results += [dict(zip(names, row, strict=True)) for row in table.tolist()]
+        parts = [_values(name, entry, runs, missing) for name, entry in entries.items()]
+        results += [dict(zip(columns, row, strict=True)) for row in torch.cat(parts, -1).tolist()]
+    for name, reason in missing.items():
+        warnings.warn(f"{name} is NaN where it can't be computed: {reason}", RuntimeWarning, stacklevel=3)
     return results
+
+
+def _values(name: str, entry: Entry, runs: Runs, missing: dict[str, str]) -> Tensor:
+    """Columns of a metric, (R, columns); NaN, and a reason in ``missing``, for the runs it can't be computed for."""
+    try:
+        return entry.values(runs).view(len(runs.x), -1)
+    except (NotComputable, MemoryError, LinAlgError) as error:
+        if len(runs.x) > 1:
+            return torch.cat([_values(name, entry, runs.only(r), missing) for r in range(len(runs.x))])
+        missing.setdefault(name, str(error) or type(error).__name__)
+        return runs.x.new_full((1, len(entry.columns(runs.options))), torch.nan)

@@ -130,6 +130,19 @@ class Runs:
     exponents: Tensor | None = None
     _memo: dict[Callable[..., Any], Any] = field(default_factory=dict)
 
+    def only(self, run: int) -> Runs:
+        """One of the runs.
+
+        Examples
+        --------
+        >>> _, chunks = prepare([[[0.0], [1.0]], [[2.0], [3.0]]], [0, 1], None, DEFAULT)
+        >>> next(chunks).only(1).x.tolist()
+        [[[2.0], [3.0]]]
+        """
+        of = slice(run, run + 1)
+        exponents = None if self.exponents is None else self.exponents[of]
+        return replace(self, x=self.x[of], classes=self.classes[of], fine=self.fine[of], exponents=exponents, _memo={})
+
     def once(self, compute: Callable[[Runs], T]) -> T:
         """``compute(self)``, kept: what several metrics need is computed a single time.
 

@@ -80,7 +80,7 @@ def label_numbers(field: str, labels: Array, device: torch.device) -> tuple[list
             raise InvalidInput(field, labels.dtype, wanted)
         ids, index = torch.unique(labels.to(device).long(), return_inverse=True)
         return ids.tolist(), index
-    array = _array(field, labels.cpu() if isinstance(labels, Tensor) else labels, wanted)
+    array = _array(field, labels.cpu().numpy() if isinstance(labels, Tensor) else labels, wanted)
     if array.dtype.kind not in "biuUS":
         raise InvalidInput(field, array.dtype, wanted)
     distinct, inverse = np.unique(array, return_inverse=True)

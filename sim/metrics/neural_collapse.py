@@ -11,12 +11,15 @@ import torch
 from torch import Tensor
 
 from .base import Runs, metric
-from .pairs import distance_blocks, group, sum_by
-from .spread import class_groups
+from .pairs import distance_blocks, group, mean_in_order, sum_by
+from .search import ranked_blocks
+from .spread import centred, class_groups, class_means, rounding
 
 
 def centre_axes(runs: Runs) -> tuple[Tensor, Tensor]:
     """Singular values (R, q) and right singular vectors (R, q, m) of the class means about the mean of them.
+
+    Singular values that may be rounding (`spread.ROUNDING`) are 0: class means that are equal on paper coincide.
 
     Examples
     --------
@@ -28,9 +31,9 @@ def centre_axes(runs: Runs) -> tuple[Tensor, Tensor]:
     """
     classes = runs.once(class_groups)
     absent = (~classes.present).long()
-    means = group(classes.means, absent, 2).deviations * classes.present[..., None]  # (R, K, m)
+    means = group(runs.once(class_means), absent, 2).deviations * classes.present[..., None]  # (R, K, m)
     _, singular, axes = torch.linalg.svd(means, full_matrices=False)
-    return singular, axes
+    return torch.where(singular > runs.once(rounding)[:, None], singular, 0), axes
 
 
 @metric(degree=0)
@@ -113,7 +116,9 @@ def cdnv(runs: Runs) -> Tensor:
     variance = squares / classes.counts  # (R, K)
     k = runs.n_classes
     total = torch.zeros_like(variance[:, 0])
-    for rows, d in distance_blocks(classes.means, classes.means, row_bytes=48 * k, max_bytes=runs.options.max_bytes):
+    means, least = runs.once(class_means), runs.once(rounding)[:, None, None]
+    for rows, d in distance_blocks(means, means, row_bytes=48 * k, max_bytes=runs.options.max_bytes):
+        d.masked_fill_(d <= least, 0)
         ratio = (variance[:, rows, None] + variance[:, None]) / (2 * d.square())  # (R, rows, K)
         pair = classes.present[:, rows, None] & classes.present[:, None]
         pair.diagonal(rows.start, 1, 2).fill_(False)
@@ -126,7 +131,8 @@ def cdnv(runs: Runs) -> Tensor:
 def ncc_accuracy(runs: Runs) -> Tensor:
     """Share of samples whose nearest class mean is that of their own class (the nearest-class-centre rule of NC4).
 
-    A sample with its own class mean tied for nearest among k counts 1/k, the chance of a random choice. Range [0, 1];
+    A sample with its own class mean tied for nearest among k counts 1/k, the chance of a random choice. Distances that differ by
+    rounding alone (`spread.ROUNDING`) are tied. Range [0, 1];
     class collapse 1; total collapse 1/K, chance.
 
     Examples
@@ -139,12 +145,23 @@ def ncc_accuracy(runs: Runs) -> Tensor:
     >>> ncc_accuracy(torch.zeros(4, 1), classes).item()  # total collapse: chance
     0.5
     """
-    classes = runs.once(class_groups)
-    right = torch.zeros_like(runs.x[:, 0, 0])
-    row_bytes = 48 * runs.n_classes
-    for rows, d in distance_blocks(runs.x, classes.means, row_bytes=row_bytes, max_bytes=runs.options.max_bytes):
-        d.masked_fill_(~classes.present[:, None], torch.inf)
-        nearest = d.amin(-1)  # (R, rows)
-        own = d.gather(-1, runs.classes[:, rows, None])[..., 0]
-        right += torch.where(own == nearest, 1 / (d == nearest[..., None]).sum(-1).double(), 0).sum(-1)
-    return right / runs.x.shape[1]
+    present, tolerance = runs.once(class_groups).present, runs.once(rounding)
+    x, means = runs.once(centred), runs.once(class_means)
+    right = torch.zeros_like(x[..., 0])
+    blocks = ranked_blocks(
+        x,
+        means,
+        1,
+        torch.arange(x.shape[1], device=x.device),
+        lambda squares, _: squares.masked_fill_(~present[:, None], torch.inf),
+        row_bytes=64 * runs.n_classes,
+        max_bytes=runs.options.max_bytes,
+        tolerance=tolerance,
+    )
+    for found in blocks:
+        # Means that are equally far on paper differ by rounding.
+        limit = (found.squares.clamp_min(0).sqrt() + tolerance[:, None, None]).square()  # (R, rows, 1)
+        nearest = found.candidates <= limit  # (R, rows, K)
+        own = nearest.gather(-1, runs.classes[:, found.rows, None])[..., 0]
+        right[:, found.rows] = own / nearest.sum(-1).double()
+    return mean_in_order(right)

@@ -122,11 +122,11 @@ def all_squares(a: Tensor, b: Tensor) -> Tensor:
     >>> all_squares(torch.tensor([[[0.0], [1.0]]]), torch.tensor([[[0.0], [3.0]]])).tolist()
     [[[0.0, 9.0], [1.0, 4.0]]]
     """
-    r, n, l = len(a), a.shape[1], b.shape[1]
+    r, n, columns = len(a), a.shape[1], b.shape[1]
     a, b = by_dimension(a)[:, :, None], by_dimension(b)[:, None]
-    result = a.new_empty(r, n, l)
-    runs = min(r, max(1, CHUNK // l))
-    step = max(1, CHUNK // (runs * l))
+    result = a.new_empty(r, n, columns)
+    runs = min(r, max(1, CHUNK // columns))
+    step = max(1, CHUNK // (runs * columns))
     for of in (slice(first, first + runs) for first in range(0, r, runs)):
         for rows in (slice(start, start + step) for start in range(0, n, step)):
             result[of, rows] = squares(a[of, rows], b[of])
@@ -230,6 +230,29 @@ def mean_by(sums: Tensor, labels: Tensor, n_labels: int) -> Tensor:
     """
     counts = sum_by(torch.ones_like(sums), labels, n_labels)
     return sum_by(sums, labels, n_labels) / torch.where(counts > 1, counts * (counts - 1), torch.nan)
+
+
+def total_in_order(values: Tensor) -> Tensor:
+    """Sum over the last axis, from its beginning to its end: zeros at the end change no digit.
+
+    Examples
+    --------
+    >>> total_in_order(torch.tensor([[1.0, 2.0], [4.0, 0.0]])).tolist()
+    [3.0, 4.0]
+    """
+    return values.cumsum(-1)[..., -1]
+
+
+def mean_in_order(values: Tensor) -> Tensor:
+    """Mean over the samples (R, n) that aren't NaN, summed in ascending order: the order of the samples changes no digit.
+
+    Examples
+    --------
+    >>> mean_in_order(torch.tensor([[1.0, torch.nan, 2.0]])).tolist()
+    [1.5]
+    """
+    exist = ~values.isnan()
+    return total_in_order(values.nan_to_num(0).sort(-1).values) / exist.sum(-1)
 
 
 def _rows(x: Tensor, index: Tensor) -> Tensor:

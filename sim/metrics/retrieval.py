@@ -28,7 +28,7 @@ from torch import Tensor
 
 from . import search
 from .base import Options, Runs, metric
-from .pairs import sum_by
+from .pairs import mean_in_order, sum_by, total_in_order
 
 
 @dataclass(frozen=True)
@@ -106,17 +106,6 @@ def _others(labels: Tensor) -> Tensor:
     return counts.gather(1, labels) - 1
 
 
-def _total(values: Tensor) -> Tensor:
-    """Sum over the last axis, from its beginning to its end; zeros at the end change no digit."""
-    return values.cumsum(-1)[..., -1]
-
-
-def _mean(values: Tensor) -> Tensor:
-    """Mean over the samples (R, n) that aren't NaN, in ascending order: theirs doesn't matter."""
-    exist = ~values.isnan()
-    return _total(values.nan_to_num(0).sort(-1).values) / exist.sum(-1)
-
-
 def fine_retrieval(runs: Runs) -> tuple[Tensor, Tensor, Tensor]:
     """Recall at each of ``options.ks`` (R, len(ks)), R-precision (R,) and MAP@R (R,) on the fine labels.
 
@@ -139,10 +128,10 @@ def fine_retrieval(runs: Runs) -> tuple[Tensor, Tensor, Tensor]:
         ahead = (ranks - ranked.first) * (ranked.hits - 1).double() / (ranked.size - 1).clamp_min(1)
         precision = (ranked.before + 1 + ahead) / (ranks + 1)
         columns = [_recall(ranked, k) for k in ks]
-        columns += [_total(part) / relevant[:, rows] for part in (chance, chance * precision)]
+        columns += [total_in_order(part) / relevant[:, rows] for part in (chance, chance * precision)]
         values[:, :, rows] = torch.stack(columns)
     values[:, relevant == 0] = torch.nan
-    *recalls, precision, average = (_mean(of_queries) for of_queries in values)
+    *recalls, precision, average = (mean_in_order(of_queries) for of_queries in values)
     return torch.stack(recalls, -1), precision, average
 
 
@@ -225,4 +214,4 @@ def class_recall_at_1(runs: Runs) -> Tensor:
     values = runs.x.new_empty(runs.classes.shape)
     for rows, ranked in _ranked(runs, runs.classes, 1):
         values[:, rows] = _recall(ranked, 1)
-    return _mean(torch.where(_others(runs.classes) > 0, values, torch.nan))
+    return mean_in_order(torch.where(_others(runs.classes) > 0, values, torch.nan))

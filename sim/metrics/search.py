@@ -86,7 +86,7 @@ def ranked_blocks(
     b: Tensor,
     k: int,
     rows: Tensor,
-    leave_out: Callable[[Tensor, Tensor], None],
+    leave_out: Callable[[Tensor, Tensor], object],
     *,
     row_bytes: int,
     max_bytes: int,
@@ -110,7 +110,7 @@ def ranked_blocks(
     """
     m = a.shape[2]
     step = max(1, min(max_bytes, BLOCK_BYTES) // (row_bytes * len(a)))
-    left = list(rows.split(step))
+    left = list(torch.split(rows, step))
     if m > DIRECT_UP_TO:
         centre = b.mean(1, keepdim=True)
         by_a, by_b = a - centre, b - centre
@@ -136,7 +136,7 @@ def ranked_blocks(
                 yield Nearest(block[sure], near[:, sure, :k], index[:, sure, :k], d[:, sure])
             else:  # a lattice, most likely: there is nothing to gain
                 break
-        left = list(torch.cat([*unsure, *left]).split(step)) if unsure or left else []
+        left = list(torch.split(torch.cat([*unsure, *left]), step)) if unsure or left else []
     for block in left:
         d = all_squares(a[:, block], b)
         leave_out(d, block)
@@ -176,7 +176,7 @@ def search(x: Tensor, k: int) -> Iterator[Nearest]:
     for start in range(0, n, step):
         rows = torch.arange(start, min(start + step, n))
         index = found[rows]  # (rows, candidates)
-        d = squares(x[rows, None], by_dimension(x[index].flatten(0, 1)).unflatten(0, index.shape))
+        d = squares(x[rows, None], by_dimension(x[index].flatten(0, 1)).view(*index.shape, m))
         d[index == rows[:, None]] = torch.inf
         d, order = d.sort(-1)
         # Whoever wasn't proposed is at least as far as the last one who was, up to the error.

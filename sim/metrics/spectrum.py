@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from .base import Runs, metric
-from .pairs import group
-from .spread import class_groups
+from .spread import centred, class_groups
 
 RHO_FLOOR = 1e-6
 """``rho`` raises singular values below this share of the largest to it; the rounding error of a spectrum is smaller."""
@@ -124,7 +123,7 @@ def rho(runs: Runs) -> Tensor:
     >>> round(rho(square * torch.tensor([1.0, 0.0]), classes).item(), 2)  # class collapse: a line in the plane
     6.21
     """
-    deviations = group(runs.x, torch.zeros_like(runs.classes), 1).deviations
+    deviations = runs.once(centred)
     d = min(deviations.shape[2], deviations.shape[1] - 1)
     singular = _eigenvalues(deviations)[..., -d:].sqrt()  # (R, d)
     singular = torch.maximum(singular, RHO_FLOOR * singular[..., -1:])

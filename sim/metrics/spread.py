@@ -16,6 +16,25 @@ from torch import Tensor
 from .base import Runs, metric
 from .pairs import Groups, group, mean_by, sum_by, sums_and_maxima
 
+ROUNDING = 2.0**-40
+"""Differences of class means below this share of the largest distance to the mean of all are taken for rounding: sums in
+another order make as much."""
+
+
+def centred(runs: Runs) -> Tensor:
+    """Embeddings minus their mean, (R, n, m)."""
+    return group(runs.x, torch.zeros_like(runs.classes), 1).deviations
+
+
+def rounding(runs: Runs) -> Tensor:
+    """What is taken for rounding between two class means, as a distance, (R,)."""
+    return ROUNDING * runs.once(centred).square().sum(-1).amax(-1).sqrt()
+
+
+def class_means(runs: Runs) -> Tensor:
+    """Class means about the mean of all, (R, K, m): where the embedding is makes no difference to their rounding."""
+    return group(runs.once(centred), runs.classes, runs.n_classes).means
+
 
 def class_groups(runs: Runs) -> Groups:
     """Class sizes, class means, and deviations from them.
@@ -95,10 +114,10 @@ def mean_of_classes(runs: Runs) -> Tensor:
 
 def mean_of_centres(runs: Runs) -> Tensor:
     """Mean distance of two class means, (R,)."""
-    classes = runs.once(class_groups)
-    absent = (~classes.present).long()
-    ((sums, _),) = sums_and_maxima(classes.means, absent, max_bytes=runs.options.max_bytes)
-    return mean_by(sums, absent, 2)[:, 0]
+    absent = (~runs.once(class_groups).present).long()
+    ((sums, _),) = sums_and_maxima(runs.once(class_means), absent, max_bytes=runs.options.max_bytes)
+    mean = mean_by(sums, absent, 2)[:, 0]
+    return torch.where(mean > runs.once(rounding), mean, 0)
 
 
 @metric(degree=1)
@@ -200,8 +219,7 @@ def global_spread(runs: Runs) -> Tensor:
     >>> global_spread(torch.zeros(4, 1), classes).item()  # total collapse
     0.0
     """
-    everyone = group(runs.x, torch.zeros_like(runs.classes), 1)
-    return everyone.deviations.square().sum(-1).mean(-1).sqrt()
+    return runs.once(centred).square().sum(-1).mean(-1).sqrt()
 
 
 @metric(degree=1)

@@ -26,6 +26,10 @@ ring of radius 0.3                            1                      1          
 So linkage and HDBSCAN need neighbours inside a piece to be nearer than the link distance (linkage all of them; in
 many dimensions, or with few samples, they are not), and gaps to be wider. The mixture needs round pieces. A class in
 dust counts 1 by linkage, but its ``mode_purity`` is then near 0. Where the three agree, believe them.
+
+Linkage takes classes of any size. For the other two, what they hold of a class has to fit into ``options.max_bytes``:
+4 n^2 bytes for the mixture, 16 n neighbours for HDBSCAN, with n the samples of the class and the neighbours its smallest
+cluster. ``NotComputable`` names the bytes that would do.
 """
 
 from __future__ import annotations
@@ -45,10 +49,8 @@ from sklearn.metrics.cluster import contingency_matrix
 from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
-from sim.errors import InvalidInput
-
-from .base import Options, Runs, metric
-from .pairs import max_by
+from .base import NotComputable, Options, Runs, metric, times_power_of_two
+from .pairs import CHUNK, by_dimension, max_by, squares
 from .spread import mean_between, pairwise
 
 RESOLUTION = 1e-6
@@ -58,6 +60,9 @@ Points = npt.NDArray[np.float64]
 Ids = npt.NDArray[np.int64]
 Piece = tuple[int, Ids, Points | None]
 
+CLOSER = 1 + 1e-9
+"""A gap counts as no wider than the link distance up to this factor: gaps that are equal on paper differ by rounding."""
+
 
 def link_distances(runs: Runs) -> Tensor:
     """The link distance of each run, (R,).
@@ -66,19 +71,28 @@ def link_distances(runs: Runs) -> Tensor:
     --------
     >>> from sim.metrics.base import prepare
     >>> _, chunks = prepare(torch.tensor([[0.0], [2.0], [10.0], [12.0]]), torch.tensor([0, 0, 1, 1]), None, Options())
-    >>> link_distances(next(chunks)).tolist()  # a fifth of 10
-    [2.0]
+    >>> round(link_distances(next(chunks)).item(), 6)  # a fifth of 10
+    2.0
     """
     rounding = RESOLUTION * runs.x.square().sum(-1).mean(-1).sqrt()
     stated = runs.options.link_distance
-    wanted = runs.options.scale * runs.once(mean_between) if stated is None else torch.full_like(rounding, stated)
-    return torch.maximum(wanted, rounding)
+    if stated is None:
+        wanted = runs.options.scale * runs.once(mean_between)
+    else:
+        wanted = torch.full_like(rounding, stated)
+        if runs.exponents is not None:
+            wanted = times_power_of_two(wanted, -runs.exponents)
+    link = CLOSER * torch.maximum(wanted, rounding)
+    # 32 digits of 53 are kept: those that change with the order of the samples are not among them.
+    split = (2**21 + 1) * link
+    return torch.where(split.isinf(), link, split - (split - link))
 
 
 def class_points(runs: Runs) -> list[Piece]:
     """For each class of each run: the run, its samples, and their points about their mean in link distances.
 
-    The points are None if the class fits into one link distance.
+    The points are None if the class fits into one link distance. Samples come in the order of their coordinates, so
+    what a clustering makes of ties does not depend on the order they were given in.
     """
     link = runs.once(link_distances)
     diameters = max_by(runs.once(pairwise)[1], runs.classes, runs.n_classes)
@@ -88,6 +102,7 @@ def class_points(runs: Runs) -> list[Piece]:
     for run in range(len(x)):
         for k in np.unique(classes[run]):
             members = np.flatnonzero(classes[run] == k)
+            members = members[np.lexsort(x[run, members].T)]
             points = x[run, members]
             found.append((run, members, None if one_piece[run, k] else (points - points.mean(0)) / links[run]))
     return found
@@ -106,14 +121,40 @@ def _smallest(options: Options, n: int) -> int:
     return max(2, math.ceil(options.min_fraction * n))
 
 
-def _tree(points: Points, method: str, options: Options) -> Points:
-    """SciPy's merge tree; it holds all pairwise distances of the class."""
-    need = 4 * len(points) * (len(points) - 1)
+def _needs(need: int, points: Points, options: Options) -> None:
+    """Refuse a class whose clustering holds more than ``max_bytes``."""
     if need > options.max_bytes:
         allowed = f"at least {need} to cluster a class of {len(points)} samples"
-        raise InvalidInput("max_bytes", options.max_bytes, allowed)
-    tree: Points = linkage(points, method)
-    return tree
+        raise NotComputable("max_bytes", options.max_bytes, allowed)
+
+
+def components(points: Points) -> Ids:
+    """Components (n,) of the graph that joins points (n, m) at most 1 apart; numbered by their first point, from 0.
+
+    They are the single-linkage clusters at height 1. Memory grows with n, not with its square.
+
+    Examples
+    --------
+    >>> components(np.array([[0.0], [5.0], [1.0], [2.0]])).tolist()
+    [0, 1, 0, 0]
+    """
+    x = torch.from_numpy(points)[None]
+    labels = torch.full((len(points),), -1)
+    unseen, left = torch.arange(len(points)), by_dimension(x)
+    found = 0
+    while len(unseen):
+        queue, unseen, left = unseen[:1], unseen[1:], left[:, 1:]
+        labels[queue] = found
+        while len(queue) and len(unseen):
+            step = max(1, CHUNK // len(unseen))
+            rows, queue = queue[:step], queue[step:]
+            near = (squares(x[0, rows, None], left) <= 1).any(0)
+            if near.any():
+                new, unseen, left = unseen[near], unseen[~near], by_dimension(left[:, ~near])
+                labels[new] = found
+                queue = torch.cat([queue, new])
+        found += 1
+    return labels.numpy()
 
 
 def linkage_pieces(runs: Runs) -> list[tuple[int, Ids, Ids]]:
@@ -129,10 +170,7 @@ def linkage_pieces(runs: Runs) -> list[tuple[int, Ids, Ids]]:
     """
     pieces = []
     for run, members, points in runs.once(class_points):
-        if points is None:
-            labels = np.zeros(len(members), dtype=np.int64)
-        else:
-            labels = fcluster(_tree(points, "single", runs.options), 1.0, "distance").astype(np.int64) - 1
+        labels = np.zeros(len(members), dtype=np.int64) if points is None else components(points)
         pieces.append((run, members, labels))
     return pieces
 
@@ -186,6 +224,7 @@ def subclusters_hdbscan(runs: Runs) -> Tensor:
 
     def count(points: Points) -> float:
         smallest = _smallest(runs.options, len(points))
+        _needs(16 * smallest * len(points), points, runs.options)  # so many neighbours of each sample
         fitted = HDBSCAN(min_cluster_size=smallest, allow_single_cluster=True, copy=True).fit(points)
         # The merging is scikit-learn's `cluster_selection_epsilon`, which fails with NumPy >= 2.4 (scikit-learn issue
         # 33219): a cluster born below epsilon becomes the branch of the tree it is on at epsilon, all others stay.
@@ -214,7 +253,8 @@ def subclusters_gmm(runs: Runs) -> Tensor:
     """
 
     def count(points: Points) -> float:
-        tree = _tree(points, "ward", runs.options)
+        _needs(4 * len(points) * (len(points) - 1), points, runs.options)  # all pairs of samples
+        tree = linkage(points, "ward")
         scores = {}
         for k in range(1, min(runs.options.k_max, len(points)) + 1):
             labels = fcluster(tree, k, "maxclust") - 1

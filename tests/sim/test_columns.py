@@ -63,9 +63,9 @@ def test_a_row_of_a_real_run_is_run_fields_and_metrics(tmp_path: Path, replace) 
 def test_fields_that_other_kinds_of_runs_have_are_fields(tmp_path: Path) -> None:
     from realdata.finetune import FineTune
 
-    Store(tmp_path).add(
-        [RunResult(FineTune(seed=s), rows=[{"step": 1, "split": "test", "loss": 0.1 * s}]) for s in (1, 2)], 1.0
-    )
+    runs = [FineTune(seed=s) for s in (1, 2)]
+    results = [RunResult(c, rows=[{"step": 1, "split": "test", "loss": 0.1 * c.seed}]) for c in runs]
+    Store(tmp_path).add(results, 1.0, {c.key(): "" for c in runs})
     rows = Store(tmp_path).load()
     assert {"backbone", "augment", "precision"} <= set(columns.fields(rows)) and columns.metrics(rows) == ["loss"]
 

@@ -125,16 +125,18 @@ def test_lonely_labels_are_left_out() -> None:
     assert np.isnan([everyone_alone[key] for key in ("recall_at_1", "map_at_r", "class_recall_at_1")]).all()
 
 
-def _without_search(monkeypatch: pytest.MonkeyPatch, x: np.ndarray, classes: np.ndarray, modes: np.ndarray) -> tuple:
+def _without_search(
+    monkeypatch: pytest.MonkeyPatch, x: np.ndarray, classes: np.ndarray, modes: np.ndarray
+) -> tuple[Tensor, Tensor, int]:
     """Every retrieval metric with the search and without it, and how many samples the search was sure of."""
     found = []
     sure = 0
 
-    def counting(*arguments: object) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def counting(x: Tensor, k: int) -> Iterator[search.Nearest]:
         nonlocal sure
-        for rows, *rest in searched(*arguments):
-            sure += len(rows)
-            yield rows, *rest
+        for found in searched(x, k):
+            sure += len(found.rows)
+            yield found
 
     searched = search.search
     monkeypatch.setattr(search, "search", counting)
@@ -166,9 +168,7 @@ def test_the_search_changes_nothing(kind: str, m: int, monkeypatch: pytest.Monke
     elif kind == "duplicates":
         x[n // 2 :] = x[: n // 2]
     with_search, without, sure = _without_search(monkeypatch, x, classes, modes)
-    # Beyond 64 dimensions the dense distances of a lattice are equal up to rounding only.
-    exact = m <= 64 or kind not in ("on a lattice",)
-    torch.testing.assert_close(with_search, without, rtol=0, atol=1e-12 if exact else 0.02)
+    assert torch.equal(with_search, without)
     if kind in ("spread", "duplicates"):
         assert sure > n  # both searches, most of the samples
     if kind in ("class collapse", "total collapse"):

@@ -10,7 +10,6 @@ import torch
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from sim import metrics
-from sim.errors import InvalidInput
 from sim.metrics import Options
 
 COUNTERS = [metrics.subclusters_linkage, metrics.subclusters_hdbscan, metrics.subclusters_gmm]
@@ -181,13 +180,6 @@ def test_relative_scale_is_that_of_the_between_class_distance() -> None:
         assert counter(x, classes, options=Options(scale=1.3 / between)).item() == 1
     assert metrics.subclusters_linkage(x, classes, options=Options(scale=1.0001 / between)).item() == 1
     assert metrics.subclusters_linkage(x, classes, options=Options(scale=0.9999 / between)).item() == 2
-
-
-def test_a_class_too_large_for_the_memory_bound_is_refused() -> None:
-    x, classes = np.random.default_rng(0).normal(size=(60, 2)), np.repeat([0, 1], 30)
-    message = "max_bytes: got 3000; allowed: at least 3480 to cluster a class of 30 samples"
-    with pytest.raises(InvalidInput, match=message):
-        metrics.subclusters_linkage(x, classes, options=Options(max_bytes=3000))
 
 
 def test_a_single_sample_is_no_sub_cluster() -> None:
