@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from sim.catalogue import NOISE_KINDS
-from sim.errors import InvalidInput, number, takes
+from sim.errors import InvalidInput, integer, number, takes, within_memory
 from sim.generators import Sample
 from sim.streams import stream
 
@@ -365,6 +365,8 @@ def empirical_transition(classes: np.ndarray, labels: np.ndarray, t: int) -> np.
     >>> empirical_transition(np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1]), 2).tolist()
     [[0.5, 0.5], [0.0, 1.0]]
     """
+    integer("t", t, 1)
+    within_memory("t", t, 8 * t**2)
     _check_ids("classes", classes, t)
     _check_ids("labels", labels, t)
     counts = np.zeros((t, t))

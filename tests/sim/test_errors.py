@@ -14,6 +14,7 @@ from sim.catalogue import POSITIVES
 from sim.config import RunConfig, dotted, parse
 from sim.errors import LARGEST, InvalidInput, choice, integer, number, shown
 from sim.nets import MLP
+from sim.noise import empirical_transition
 from sim.sweeps.grid import grid
 
 
@@ -196,3 +197,9 @@ def test_a_net_beyond_the_memory_is_refused_before_it_is_drawn(monkeypatch: pyte
 
 def test_the_largest_k_is_still_a_policy() -> None:
     assert POSITIVES["k_easy:999999999"].title == "999999999 easiest"
+
+
+@pytest.mark.parametrize("t", [0, -1, float("nan"), 10**400, 2**62, "2", None])
+def test_a_number_of_classes_that_is_none(t: Any) -> None:
+    with pytest.raises(InvalidInput, match="t: got "):
+        empirical_transition(np.array([0, 1]), np.array([0, 1]), t)
