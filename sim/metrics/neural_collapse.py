@@ -156,7 +156,6 @@ def ncc_accuracy(runs: Runs) -> Tensor:
         lambda squares, _: squares.masked_fill_(~present[:, None], torch.inf),
         row_bytes=64 * runs.n_classes,
         max_bytes=runs.options.max_bytes,
-        tolerance=tolerance,
     )
     for found in blocks:
         # Means that are equally far on paper differ by rounding.

@@ -90,7 +90,6 @@ def ranked_blocks(
     *,
     row_bytes: int,
     max_bytes: int,
-    tolerance: Tensor | None = None,
 ) -> Iterator[Nearest]:
     """The k nearest of the points ``b`` (R, l, m) to some of the points ``a`` (R, n, m), a block at a time.
 
@@ -105,8 +104,13 @@ def ranked_blocks(
         ``leave_out(squares, rows)`` makes those infinite that don't count, in place.
     row_bytes, max_bytes : int
         As for `pairs.distance_blocks`.
-    tolerance : Tensor, (R,), optional
-        Distances that differ by no more than this are to be told apart by their sums as well.
+
+    Examples
+    --------
+    >>> a, b = torch.tensor([[[0.0], [9.0]]]).double(), torch.tensor([[[1.0], [2.0], [5.0]]]).double()
+    >>> (found,) = ranked_blocks(a, b, 1, torch.arange(2), lambda squares, rows: None, row_bytes=48, max_bytes=2**20)
+    >>> found.squares.flatten().tolist(), found.index.flatten().tolist()
+    ([1.0, 16.0], [0, 2])
     """
     m = a.shape[2]
     step = max(1, min(max_bytes, BLOCK_BYTES) // (row_bytes * len(a)))
@@ -124,11 +128,7 @@ def ranked_blocks(
             d = torch.baddbmm(norms_a[:, block, None] + norms_b[:, None], by_a[:, block], by_b.mT, alpha=-2)
             leave_out(d, block)
             near, index = d.topk(k + 1, largest=False)  # each (R, block, k + 1)
-            slack = 2 * error[:, block, None]
-            if tolerance is not None:
-                width = tolerance[:, None, None]
-                slack = slack + width * (2 * (near[..., :-1].abs() + slack).sqrt() + width)
-            sure = (near[..., 1:] - near[..., :-1] > slack).all(-1).all(0)  # (block,)
+            sure = (near[..., 1:] - near[..., :-1] > 2 * error[:, block, None]).all(-1).all(0)  # (block,)
             unsure.append(block[~sure])
             if sure.all():
                 yield Nearest(block, near[..., :k], index[..., :k], d)

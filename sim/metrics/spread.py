@@ -22,17 +22,41 @@ another order make as much."""
 
 
 def centred(runs: Runs) -> Tensor:
-    """Embeddings minus their mean, (R, n, m)."""
+    """Embeddings minus their mean, (R, n, m).
+
+    Examples
+    --------
+    >>> from sim.metrics.base import DEFAULT, prepare
+    >>> _, chunks = prepare([[0.0], [2.0], [10.0]], [0, 0, 1], None, DEFAULT)
+    >>> centred(next(chunks)).flatten().tolist()
+    [-4.0, -2.0, 6.0]
+    """
     return group(runs.x, torch.zeros_like(runs.classes), 1).deviations
 
 
 def rounding(runs: Runs) -> Tensor:
-    """What is taken for rounding between two class means, as a distance, (R,)."""
+    """What is taken for rounding between two class means, as a distance, (R,).
+
+    Examples
+    --------
+    >>> from sim.metrics.base import DEFAULT, prepare
+    >>> _, chunks = prepare([[0.0], [2.0], [10.0]], [0, 0, 1], None, DEFAULT)
+    >>> (rounding(next(chunks)) / ROUNDING).tolist()
+    [6.0]
+    """
     return ROUNDING * runs.once(centred).square().sum(-1).amax(-1).sqrt()
 
 
 def class_means(runs: Runs) -> Tensor:
-    """Class means about the mean of all, (R, K, m): where the embedding is makes no difference to their rounding."""
+    """Class means about the mean of all, (R, K, m): where the embedding is makes no difference to their rounding.
+
+    Examples
+    --------
+    >>> from sim.metrics.base import DEFAULT, prepare
+    >>> _, chunks = prepare([[0.0], [2.0], [10.0]], [0, 0, 1], None, DEFAULT)
+    >>> class_means(next(chunks)).flatten().tolist()
+    [-3.0, 6.0]
+    """
     return group(runs.once(centred), runs.classes, runs.n_classes).means
 
 

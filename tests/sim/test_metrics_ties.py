@@ -199,15 +199,16 @@ def test_class_means_that_are_equal_on_paper_coincide(m: int, offset: float) -> 
         assert values["ncc_accuracy"] == 0.5
 
 
-def test_gaps_as_wide_as_the_link_distance_are_none_in_any_order() -> None:
-    """Eleven samples 0.1 apart, link distance 0.1: one piece, though 0.3 - 0.2 < 0.1 < 0.8 - 0.7 in double precision."""
-    x = np.concatenate([np.arange(11) * 0.1, 50 + np.arange(11) * 0.1])[:, None]
+@pytest.mark.parametrize("step", [0.1, 0.3, 0.7, 1 / 3, 1.1])
+def test_gaps_as_wide_as_the_link_distance_are_none_in_any_order(step: float) -> None:
+    """Samples 0.1 apart, link distance 0.1: one piece, though 0.3 - 0.2 < 0.1 < 0.8 - 0.7 in double precision."""
+    x = np.concatenate([np.arange(11) * step, 50 + np.arange(11) * step])[:, None]
     classes = np.repeat([0, 1], 11)
-    counters = (metrics.subclusters_linkage, metrics.subclusters_hdbscan)
+    counters = (metrics.subclusters_linkage, metrics.subclusters_hdbscan, metrics.mode_purity)  # dust isn't pure
     for counter in counters:
         for seed in range(5):
             order = np.random.default_rng(seed).permutation(22)
-            assert counter(x[order], classes[order], options=Options(link_distance=0.1)).item() == 1
+            assert counter(x[order], classes[order], options=Options(link_distance=step)).item() == 1
 
 
 @pytest.mark.parametrize("kind", ["codes", "spread"])
