@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +17,23 @@ from sim.errors import InvalidInput, choice, integer, number
 from sim.losses.weighting import Weighting
 from sim.samplers import Draws, Memory, Sampling, Tuples, checked_batch, resolve, select_tuples
 from sim.streams import stream
+
+
+class Setting(NamedTuple):
+    """What decides, beside its parameters, whether a loss is another one, too (`sim.losses.equal`).
+
+    Attributes
+    ----------
+    one_positive, one_negative : bool
+        An anchor has one positive; one negative.
+    unit : bool
+        Embeddings lie on the unit sphere.
+    """
+
+    one_positive: bool
+    one_negative: bool
+    unit: bool
+
 
 REDUCTIONS = ("avg_nonzero", "mean", "sum")
 
@@ -94,15 +111,14 @@ class Loss(nn.Module, abc.ABC):
     _progress = 0.0
 
     @classmethod
-    def same_as(cls, name: str, params: dict[str, Any], *, single: bool, unit: bool) -> tuple[str, dict[str, Any]]:
+    def same_as(cls, name: str, params: dict[str, Any], setting: Setting) -> tuple[str, dict[str, Any]]:
         """Another loss, and its parameters, that this one is by construction; itself where there is none (`sim.losses.equal`).
 
         Parameters
         ----------
         name, params
             What this loss is registered as, and all its parameters.
-        single, unit
-            See `sim.losses.equal.canonical`.
+        setting : Setting
         """
         return name, params
 
@@ -286,9 +302,9 @@ class SimilarityLoss(Loss):
         self.cosine, self.reduction = cosine, reduction
 
     @classmethod
-    def same_as(cls, name: str, params: dict[str, Any], *, single: bool, unit: bool) -> tuple[str, dict[str, Any]]:
+    def same_as(cls, name: str, params: dict[str, Any], setting: Setting) -> tuple[str, dict[str, Any]]:
         """On the sphere dot products are cosines."""
-        return name, {**params, "cosine": True} if unit else params
+        return name, {**params, "cosine": True} if setting.unit else params
 
     def compute(self, embeddings: Tensor, labels: Tensor, sampling: Sampling) -> Tensor:
         """See `Loss.compute`."""

@@ -6,37 +6,37 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from sim.catalogue import LOSSES, POSITIVES
+from sim.catalogue import LOSSES, NEGATIVES, POSITIVES
 from sim.losses import parameters_of
+from sim.losses.base import Setting
 
 if TYPE_CHECKING:
     from sim.config import RunConfig
 
 
-def canonical(name: str, params: Mapping[str, Any], *, single: bool, unit: bool) -> tuple[str, dict[str, Any]]:
+def canonical(name: str, params: Mapping[str, Any], setting: Setting) -> tuple[str, dict[str, Any]]:
     """What settings of a loss come to: the name and all parameters under which every loss that is the same one is known.
 
     Parameters
     ----------
     name, params
         A loss in `LOSSES`, and its parameters as the user writes them.
-    single : bool
-        An anchor has one positive (every policy but ``all`` and its like).
-    unit : bool
-        Embeddings lie on the unit sphere.
+    setting : Setting
+        How many positives and negatives an anchor has, and where embeddings lie.
 
     Examples
     --------
     With one positive an anchor, NT-Xent and SupCon are the same loss, and on the sphere the N-pair loss is, too.
 
-    >>> [canonical(loss, {"temperature": 0.1}, single=True, unit=True)[0] for loss in ("npair", "ntxent", "supcon")]
+    >>> easy = Setting(one_positive=True, one_negative=False, unit=True)
+    >>> [canonical(loss, {"temperature": 0.1}, easy)[0] for loss in ("npair", "ntxent", "supcon")]
     ['ntxent', 'ntxent', 'ntxent']
-    >>> canonical("supcon", {}, single=False, unit=True)[0]
+    >>> canonical("supcon", {}, easy._replace(one_positive=False))[0]
     'supcon'
     """
     given = {k: p.default for k, p in parameters_of(name).items() if p.default is not p.empty} | dict(params)
     while True:
-        other, changed = LOSSES[name].same_as(name, given, single=single, unit=unit)
+        other, changed = LOSSES[name].same_as(name, given, setting)
         if (other, changed) == (name, given):
             return name, given
         name, given = other, changed
@@ -53,8 +53,8 @@ def identity(config: RunConfig) -> str:
     >>> len({identity(run) for run in runs})
     1
     """
-    single = POSITIVES[config.positive].single
-    name, params = canonical(config.loss.name, config.loss.params, single=single, unit=config.net.normalize)
+    setting = Setting(POSITIVES[config.positive].single, NEGATIVES[config.negative].single, config.net.normalize)
+    name, params = canonical(config.loss.name, config.loss.params, setting)
     form = config.model_dump(mode="json", exclude={"loss"})
     return json.dumps([form, name, params], sort_keys=True, default=str)
 

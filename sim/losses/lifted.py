@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 
 from sim.catalogue import LOSSES
-from sim.losses.base import TupleLoss, masked_logsumexp
+from sim.losses.base import Setting, TupleLoss, masked_logsumexp
 from sim.samplers import Tuples
 
 
@@ -13,20 +15,22 @@ from sim.samplers import Tuples
 class Lifted(TupleLoss):
     """[log sum_p exp(D_ap) + log sum_n exp(alpha - D_an)]_+, a term an anchor (Song et al. 2016 as in Hermans et al. 2017, eq. 8).
 
-    Equals pytorch-metric-learning's ``GeneralizedLiftedStructureLoss(neg_margin=alpha, pos_margin=0)``; an anchor without
-    a positive or without a negative has no term.
+        Equals pytorch-metric-learning's ``GeneralizedLiftedStructureLoss(neg_margin=alpha, pos_margin=0)``; an anchor without
+        a positive or without a negative has no term.
 
-    Parameters
-    ----------
-    alpha, squared_distances, reduction
-        See `TupleLoss`.
+        Parameters
+        ----------
+        alpha, squared_distances, reduction
+            See `TupleLoss`.
 
-    Examples
-    --------
-    >>> import torch
-    >>> points, labels = torch.tensor([[[0.0, 1.0], [0.6, 0.8], [1.0, 0.0]]]), torch.tensor([[0, 0, 1]])
-    >>> round(Lifted(alpha=1.0)(points, labels, positive="all", negative="all").item(), 3)
-    0.478
+        Examples
+        --------
+        >>> from typing import Any
+
+    import torch
+        >>> points, labels = torch.tensor([[[0.0, 1.0], [0.6, 0.8], [1.0, 0.0]]]), torch.tensor([[0, 0, 1]])
+        >>> round(Lifted(alpha=1.0)(points, labels, positive="all", negative="all").item(), 3)
+        0.478
     """
 
     weighable = True
@@ -35,6 +39,13 @@ class Lifted(TupleLoss):
         self, *, alpha: float | Tensor = 1.0, squared_distances: bool = False, reduction: str = "mean"
     ) -> None:
         super().__init__(alpha=alpha, squared_distances=squared_distances, reduction=reduction)
+
+    @classmethod
+    def same_as(cls, name: str, params: dict[str, Any], setting: Setting) -> tuple[str, dict[str, Any]]:
+        """With one positive and one negative an anchor it is the triplet loss."""
+        if not (setting.one_positive and setting.one_negative):
+            return name, params
+        return "triplet", {**params, "soft": False}
 
     def of_tuples(self, tuples: Tuples, alpha: Tensor, labels: Tensor) -> Tensor:
         """See `TupleLoss.of_tuples`."""

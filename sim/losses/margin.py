@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from sim.catalogue import LOSSES
 from sim.errors import InvalidInput, choice
-from sim.losses.base import TupleLoss, expand, per_run, reduce
+from sim.losses.base import Setting, TupleLoss, expand, per_run, reduce
 from sim.samplers import Tuples
 
 LEARN = ("none", "global", "class")
@@ -79,6 +81,14 @@ class Margin(TupleLoss):
                 raise InvalidInput("classes", None, "the number of classes, as beta is learnt per class")
             start = start.unsqueeze(1).expand(runs, classes)
         self.beta = nn.Parameter(start.clone())  # (R,) or (R, t)
+
+    @classmethod
+    def same_as(cls, name: str, params: dict[str, Any], setting: Setting) -> tuple[str, dict[str, Any]]:
+        """With a fixed boundary at alpha, where each pair counts once, it is the contrastive loss that reaches to 2 alpha."""
+        plain = params["learn_beta"] == "none" and params["count"] == "pairs" and not params["squared_distances"]
+        if not plain or params["beta"] != params["alpha"] or params["reduction"] == "avg_nonzero":
+            return name, params
+        return "contrastive", {"alpha": 2 * params["alpha"], "squared": False, "reduction": params["reduction"]}
 
     def learnt(self) -> dict[str, Tensor]:
         """The boundary, averaged over classes."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from sim.catalogue import LOSSES
 from sim.distances import pairwise
 from sim.errors import number
-from sim.losses.base import ProxyLoss
+from sim.losses.base import ProxyLoss, Setting
 
 
 class CrossEntropy(ProxyLoss):
@@ -144,7 +144,7 @@ class ProxyNCA(CrossEntropy):
         self.parameter("temperature", temperature, above=0.0)
 
     @classmethod
-    def same_as(cls, name: str, params: dict[str, Any], *, single: bool, unit: bool) -> tuple[str, dict[str, Any]]:
+    def same_as(cls, name: str, params: dict[str, Any], setting: Setting) -> tuple[str, dict[str, Any]]:
         """- ||e - w||^2 is 2 cos - 2: the normalised softmax at half the temperature."""
         return "normalized_softmax", {"temperature": params["temperature"] / 2}
 
@@ -204,7 +204,7 @@ class SoftTriple(CrossEntropy):
         self.tau = number("tau", tau, "a finite number >= 0", lambda v: v >= 0)
 
     @classmethod
-    def same_as(cls, name: str, params: dict[str, Any], *, single: bool, unit: bool) -> tuple[str, dict[str, Any]]:
+    def same_as(cls, name: str, params: dict[str, Any], setting: Setting) -> tuple[str, dict[str, Any]]:
         """With one centre a class there is nothing to soften."""
         if params["centres"] != 1 or params["delta"] != 0:
             return name, params

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sim.catalogue import LOSSES
-from sim.losses.base import SimilarityLoss, masked_logsumexp
+from sim.losses.base import Setting, SimilarityLoss, masked_logsumexp
 from sim.samplers import Tuples
 
 
@@ -41,10 +41,10 @@ class SupCon(SimilarityLoss):
         self.parameter("temperature", temperature, above=0.0)
 
     @classmethod
-    def same_as(cls, name: str, params: dict[str, Any], *, single: bool, unit: bool) -> tuple[str, dict[str, Any]]:
+    def same_as(cls, name: str, params: dict[str, Any], setting: Setting) -> tuple[str, dict[str, Any]]:
         """With one positive an anchor it is NT-Xent, but that an anchor without negatives counts as 0 in a plain mean."""
-        name, params = super().same_as(name, params, single=single, unit=unit)
-        return ("ntxent", params) if single and params["reduction"] != "mean" else (name, params)
+        name, params = super().same_as(name, params, setting)
+        return ("ntxent", params) if setting.one_positive and params["reduction"] != "mean" else (name, params)
 
     def of_similarities(self, tuples: Tuples) -> Tensor:
         """See `SimilarityLoss.of_similarities`."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sim.catalogue import LOSSES
-from sim.losses.base import SimilarityLoss, masked_logsumexp
+from sim.losses.base import Setting, SimilarityLoss, masked_logsumexp
 from sim.samplers import Sampling, Tuples
 
 
@@ -108,9 +108,9 @@ class NPair(Tuplet):
         self.parameter("l2", l2)
 
     @classmethod
-    def same_as(cls, name: str, params: dict[str, Any], *, single: bool, unit: bool) -> tuple[str, dict[str, Any]]:
+    def same_as(cls, name: str, params: dict[str, Any], setting: Setting) -> tuple[str, dict[str, Any]]:
         """Without the penalty it is NT-Xent, on dot products."""
-        name, params = super().same_as(name, params, single=single, unit=unit)
+        name, params = super().same_as(name, params, setting)
         if params["l2"] != 0:
             return name, params
         return "ntxent", {k: v for k, v in params.items() if k != "l2"}

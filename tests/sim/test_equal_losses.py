@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from sim.catalogue import LOSSES, POSITIVES, STUDIES
+from sim.catalogue import LOSSES, NEGATIVES, POSITIVES, STUDIES
 from sim.errors import InvalidInput
 from sim.losses import make
-from sim.losses.base import ProxyLoss
+from sim.losses.base import ProxyLoss, Setting
 from sim.losses.equal import canonical, distinct, identity
 from sim.sweeps.grid import grid
 
@@ -21,6 +21,10 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
     "npair": [{"temperature": 0.1}, {"temperature": 0.1, "l2": 0.02}],
     "ntxent": [{"temperature": 0.1}],
     "supcon": [{"temperature": 0.1}],
+    "lifted": [{"alpha": 0.7}],
+    "triplet": [{"alpha": 0.7, "reduction": "mean"}],
+    "contrastive": [{"alpha": 1.2, "reduction": "mean"}],
+    "margin": [{"alpha": 0.6, "beta": 0.6, "count": "pairs", "reduction": "mean"}],
     "normalized_softmax": [{"temperature": 0.25}],
     "proxy_nca": [{"temperature": 0.5}],
     "softtriple": [{"centres": 1, "delta": 0.0, "scale": 4.0}, {"centres": 2, "delta": 0.0, "scale": 4.0}],
@@ -37,43 +41,49 @@ def batch(unit: bool) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.nn.functional.normalize(x, dim=-1) if unit else x, labels.expand(RUNS, -1)
 
 
-def found(name: str, params: dict[str, Any], positive: str, unit: bool) -> torch.Tensor | None:
-    """Values and gradients of a loss on one batch with several negative policies; None if it doesn't take this positive policy."""
+def found(name: str, params: dict[str, Any], positive: str, negative: str, unit: bool) -> torch.Tensor | None:
+    """Values and gradients of a loss on one batch, (R, 1 + B m); None if it doesn't take these policies."""
     x, labels = batch(unit)
-    parts = []
-    for negative in ("all", "semihard"):  # with semi-hard ones some anchors have none
-        loss = make(name, **params, runs=RUNS, classes=CLASSES, dim=DIM, keys=range(RUNS)).double()
-        policies = {} if isinstance(loss, ProxyLoss) else {"positive": positive, "negative": negative}
-        moved = x.clone().requires_grad_()
-        try:
-            values = loss(moved, labels, **policies)
-        except InvalidInput:
-            continue
-        (gradient,) = torch.autograd.grad(values.sum(), moved)
-        if unit:  # what an embedding on the sphere can follow
-            gradient = gradient - (gradient * x).sum(-1, keepdim=True) * x
-        parts.append(torch.cat([values.detach()[:, None], gradient.flatten(1)], 1))
-    return torch.stack(parts) if len(parts) == 2 else None
+    loss = make(name, **params, runs=RUNS, classes=CLASSES, dim=DIM, keys=range(RUNS)).double()
+    policies = {} if isinstance(loss, ProxyLoss) else {"positive": positive, "negative": negative}
+    moved = x.clone().requires_grad_()
+    try:
+        values = loss(moved, labels, **policies, generator=torch.Generator().manual_seed(0))
+    except InvalidInput:
+        return None
+    (gradient,) = torch.autograd.grad(values.sum(), moved)
+    if unit:  # what an embedding on the sphere can follow
+        gradient = gradient - (gradient * x).sum(-1, keepdim=True) * x
+    return torch.cat([values.detach()[:, None], gradient.flatten(1)], 1)
 
 
 @pytest.mark.parametrize("unit", [True, False])
-@pytest.mark.parametrize("positive", ["easy", "all"])
-def test_losses_are_equal_where_they_say_so_and_nowhere_else(positive: str, unit: bool) -> None:
-    single = POSITIVES[positive].single
-    all_found = [
-        (name, values, canonical(name, params, single=single, unit=unit))
+@pytest.mark.parametrize(
+    "negative", ["all", "semihard", "hard", "semihard_all"]
+)  # with semi-hard ones some anchors have none
+@pytest.mark.parametrize("positive", ["easy", "random", "hard", "all"])
+def test_losses_are_equal_where_they_say_so_and_nowhere_else(positive: str, negative: str, unit: bool) -> None:
+    setting = Setting(POSITIVES[positive].single, NEGATIVES[negative].single, unit)
+    taken = [
+        (name, values, canonical(name, params, setting))
         for name, params in CASES
-        if (values := found(name, params, positive, unit)) is not None
+        if (values := found(name, params, positive, negative, unit)) is not None
     ]
-    equal = set()
-    for (name, a, form), (other, b, other_form) in itertools.combinations(all_found, 2):
+    equal, names = set(), {name for name, *_ in taken}
+    for (name, a, form), (other, b, other_form) in itertools.combinations(taken, 2):
         same = bool(torch.isclose(a, b, rtol=2e-12, atol=2e-12).all())
         assert same == _same(form, other_form), (name, other, float((a - b).abs().max()))
         if same:
-            equal.add((name, other))
-    assert ("normalized_softmax", "proxy_nca") in equal and ("proxy_nca", "softtriple") in equal
-    assert (("supcon", "ntxent") in equal) == single
-    assert (("ntxent", "npair") in equal) == unit
+            equal.add(frozenset((name, other)))
+    for pair, where in (
+        (("normalized_softmax", "proxy_nca"), True),
+        (("proxy_nca", "softtriple"), True),
+        (("supcon", "ntxent"), setting.one_positive),
+        (("ntxent", "npair"), unit),
+        (("lifted", "triplet"), setting.one_positive and setting.one_negative),
+        (("contrastive", "margin"), True),
+    ):
+        assert (frozenset(pair) in equal) == (where and set(pair) <= names), pair
 
 
 def _same(one: tuple[str, dict[str, Any]], other: tuple[str, dict[str, Any]]) -> bool:
