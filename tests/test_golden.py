@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from realdata import benchmark
+from realdata import benchmark, recorded
 from realdata.finetune import FineTune
 from sim.config import RunConfig, dotted, parse
 from sim.problems import build
@@ -52,6 +52,31 @@ def test_rows_of_the_bundled_digits() -> None:
         last = found[row["key"]]
         for metric in ("loss", "within_mean", "between_mean", "recall_at_1", "map_at_r"):
             assert last[metric] == pytest.approx(float(row[metric]), rel=2e-4), (row, metric)
+
+
+@pytest.mark.parametrize("loss", ["triplet", "margin"])
+def test_recorded_rows_of_digits_are_what_is_computed(loss: str) -> None:
+    """To the last recorded digit, after 1,000 steps. (N-pair and multi-similarity take exponentials, in which machines differ.)"""
+    rows = recorded.rows("digits")
+    configs = [
+        c
+        for c in spec.load("digits")
+        if c.loss.name == loss and c.noise.level == 0.2 and c.seed < 2 and c.positive == "easy"
+    ]
+    results = train(configs, [build("digits", c.seed, **c.data.params) for c in configs])
+    for config, result in zip(configs, results, strict=True):
+        own = (rows["loss.name"] == loss) & (rows["positive"] == "easy") & (rows["noise.level"] == 0.2)
+        (row,) = rows[own & (rows["seed"] == config.seed)].to_dict("records")
+        for metric in (
+            "loss",
+            "within_mean",
+            "between_mean",
+            "relative_spread",
+            "recall_at_1",
+            "recall_at_8",
+            "map_at_r",
+        ):
+            assert f"{result.rows[-1][metric]:.5g}" == f"{row[metric]:.5g}", metric
 
 
 def digits(row: dict[str, str]) -> list[RunConfig]:
