@@ -18,7 +18,6 @@ from figures.render import PACKAGES
 from sim.catalogue import FIGURES, STUDIES
 from sim.config import RunConfig
 from sim.files import write_text
-from sim.losses.equal import in_words as in_words_same
 from sim.studies import final, table
 from sim.sweeps.store import Store, flatten
 from sim.tables import readable
@@ -107,6 +106,8 @@ def write_report(
     claims : sequence of dict
         What ``collapse verify`` found (`sim.theory.claims.report`), with the size and the seed; none if it hasn't run.
     """
+
+    from sim.losses.equal import in_words as in_words_same  # which needs PyTorch; a list of figures doesn't
 
     def shown(name: str) -> dict[str, str]:
         entry = FIGURES[name]

@@ -40,8 +40,8 @@ USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 """The common base of what the command line parser refuses; it has no public name of its own in Typer."""
 
 
-class Terminated(BaseException):
-    """SIGTERM came; like KeyboardInterrupt, so that nothing but `run` takes it for an error."""
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came: as Ctrl-C, which event loops and libraries let through, and nothing takes for an error."""
 
 
 def _terminate(*_: object) -> None:
@@ -153,10 +153,9 @@ def run(arguments: Sequence[str]) -> int:
     """Run a command line, and give its exit code: 2 for what the user caused, said in one line."""
     try:
         code = application().main(args=list(arguments), prog_name="collapse", standalone_mode=False)
-    except (KeyboardInterrupt, typer.Abort):
-        code = INTERRUPTED
-    except Terminated:
-        code = TERMINATED
+    except (KeyboardInterrupt, typer.Abort) as error:
+        # The parser makes an Abort of it.
+        code = TERMINATED if isinstance(error, Terminated) or isinstance(error.__cause__, Terminated) else INTERRUPTED
     except Exception as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             error.show()  # type: ignore[attr-defined]

@@ -44,4 +44,4 @@ def train(
         say(effective)
     show_metrics(last, f"{len(last)} of {len(configs)} runs, 95 % interval over seeds")
     say(f"results: {store.folder}")
-    write_json(json_file, records(last))
+    write_json(json_file, records(last.sort_values("seed")))

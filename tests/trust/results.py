@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from realdata.finetune import WEIGHTS
+from sim import kept_claims
 from sim.sweeps.store import Store
 
 Results = list[tuple[str, str]]
@@ -33,8 +34,7 @@ def of_store(disk: Path) -> Results:
 
 def of_claims(disk: Path) -> Results:
     """Every claim's report."""
-    kept = json.loads((disk / "out" / "claims.json").read_text())
-    reports = kept if isinstance(kept, list) else kept["claims"]
+    reports = kept_claims.read(disk / "out")
     return [(r["id"], json.dumps({k: v for k, v in r.items() if k != "seconds"}, sort_keys=True)) for r in reports]
 
 
