@@ -15,7 +15,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import typer
 import typer.main
@@ -43,8 +43,11 @@ USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 class Terminated(KeyboardInterrupt):
     """SIGTERM came: as Ctrl-C, which event loops and libraries let through, and nothing takes for an error."""
 
+    came: ClassVar[bool] = False
+
 
 def _terminate(*_: object) -> None:
+    Terminated.came = True
     raise Terminated
 
 
@@ -153,9 +156,8 @@ def run(arguments: Sequence[str]) -> int:
     """Run a command line, and give its exit code: 2 for what the user caused, said in one line."""
     try:
         code = application().main(args=list(arguments), prog_name="collapse", standalone_mode=False)
-    except (KeyboardInterrupt, typer.Abort) as error:
-        # The parser makes an Abort of it.
-        code = TERMINATED if isinstance(error, Terminated) or isinstance(error.__cause__, Terminated) else INTERRUPTED
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
     except Exception as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             error.show()  # type: ignore[attr-defined]
@@ -165,7 +167,9 @@ def run(arguments: Sequence[str]) -> int:
             raise
         print(f"error: {said}", file=sys.stderr)
         return 2
-    if code in (INTERRUPTED, TERMINATED):
+    if code == INTERRUPTED:
+        # The parser doesn't say what interrupted it.
+        code = TERMINATED if Terminated.came else INTERRUPTED
         print("interrupted; what is finished is kept, and the same command goes on from there", file=sys.stderr)
     return code if isinstance(code, int) else 0
 
