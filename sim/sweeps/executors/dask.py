@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import functools
@@ -120,6 +121,7 @@ def dask(groups: Sequence[Group], resources: Resources, on_steps: OnSteps) -> It
     try:
         from dask import config
         from distributed import Client, LocalCluster, TimeoutError, wait
+        from distributed.deploy.spec import close_clusters
         from distributed.scheduler import KilledWorker
     except ImportError:
         raise InvalidInput(
@@ -143,6 +145,10 @@ def dask(groups: Sequence[Group], resources: Resources, on_steps: OnSteps) -> It
                     )
             except RuntimeError as error:
                 raise _dying(resources, f"one died while it started: {error}") from None
+            except KeyboardInterrupt:
+                # A cluster that is only half there can't be closed at the end; its workers end with this process.
+                atexit.unregister(close_clusters)
+                raise
             address = stack.enter_context(cluster).scheduler_address
         try:
             client = stack.enter_context(Client(address, timeout=10))  # type: ignore[no-untyped-call]
