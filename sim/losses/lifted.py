@@ -25,9 +25,7 @@ class Lifted(TupleLoss):
 
         Examples
         --------
-        >>> from typing import Any
-
-    import torch
+        >>> import torch
         >>> points, labels = torch.tensor([[[0.0, 1.0], [0.6, 0.8], [1.0, 0.0]]]), torch.tensor([[0, 0, 1]])
         >>> round(Lifted(alpha=1.0)(points, labels, positive="all", negative="all").item(), 3)
         0.478

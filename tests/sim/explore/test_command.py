@@ -71,7 +71,13 @@ def test_what_the_command_refuses_is_one_line(given: list[str], said: str, capfd
 def test_ctrl_c_ends_it_whatever_is_connected() -> None:
     command = [sys.executable, "-m", "sim.cli", "explore", "--no-browser", "--port", "0"]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        # Shells let what they start in the background ignore Ctrl-C, and so would all below it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
     port = int(process.stdout.readline().split("/")[2].split(":")[1])
