@@ -15,20 +15,20 @@ from sim.samplers import Tuples
 class Lifted(TupleLoss):
     """[log sum_p exp(D_ap) + log sum_n exp(alpha - D_an)]_+, a term an anchor (Song et al. 2016 as in Hermans et al. 2017, eq. 8).
 
-        Equals pytorch-metric-learning's ``GeneralizedLiftedStructureLoss(neg_margin=alpha, pos_margin=0)``; an anchor without
-        a positive or without a negative has no term.
+    Equals pytorch-metric-learning's ``GeneralizedLiftedStructureLoss(neg_margin=alpha, pos_margin=0)``; an anchor without
+    a positive or without a negative has no term.
 
-        Parameters
-        ----------
-        alpha, squared_distances, reduction
-            See `TupleLoss`.
+    Parameters
+    ----------
+    alpha, squared_distances, reduction
+        See `TupleLoss`.
 
-        Examples
-        --------
-        >>> import torch
-        >>> points, labels = torch.tensor([[[0.0, 1.0], [0.6, 0.8], [1.0, 0.0]]]), torch.tensor([[0, 0, 1]])
-        >>> round(Lifted(alpha=1.0)(points, labels, positive="all", negative="all").item(), 3)
-        0.478
+    Examples
+    --------
+    >>> import torch
+    >>> points, labels = torch.tensor([[[0.0, 1.0], [0.6, 0.8], [1.0, 0.0]]]), torch.tensor([[0, 0, 1]])
+    >>> round(Lifted(alpha=1.0)(points, labels, positive="all", negative="all").item(), 3)
+    0.478
     """
 
     weighable = True
