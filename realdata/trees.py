@@ -100,10 +100,6 @@ class Tree(abc.ABC):
         """
         return [hashlib.sha256(self.read(name)).hexdigest() for name in names]
 
-    def digest(self, name: str) -> str:
-        """SHA-256 of the content of one file."""
-        return self.digests([name])[0]
-
     def holds(self, name: str) -> bool:
         """Whether there is a file, or a folder with files, of this name."""
         return name in self.sizes or any(own.startswith(f"{name}/") for own in self.sizes)

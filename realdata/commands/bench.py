@@ -25,7 +25,7 @@ from sim.cli.options import (
     written,
 )
 from sim.cli.output import finished, records, say, show_findings, show_rows, write_json
-from sim.cli.training import train_missing
+from sim.cli.training import each_loss_once, train_missing
 from sim.files import write_text
 
 
@@ -65,8 +65,7 @@ def bench(
     """Benchmark losses and samplers on a data set: trained on noisy coarse labels, retrieved by fine ones."""
     from realdata import benchmark
     from sim import tables
-    from sim.effective_noise import in_words as noise_in_words
-    from sim.losses.equal import distinct, in_words
+    from sim.effective_noise import in_words
     from sim.studies import table
     from sim.sweeps.executors import Resources
     from sim.sweeps.store import Store
@@ -81,9 +80,7 @@ def bench(
         first_seed=seed,
         settings=dict(assignment(text) for text in set_ or []),
     )
-    configs, others = distinct(asked)
-    if others:
-        say(f"one loss under several names, run and counted once: {in_words(others)}")
+    configs = each_loss_once(asked)
     resources = Resources(checked_device(device))
     store = Store(out / "store")
     results = train_missing(configs, store, f"bench {dataset}", resources)
@@ -91,7 +88,7 @@ def bench(
     summary = table(last, benchmark.TABLE_METRICS)
     title = f"{dataset}: mean ± half of the 95 % interval over {seeds} seeds"
     show_rows(title, tables.readable(summary, benchmark.TABLE_METRICS))
-    for effective in dict.fromkeys(noise_in_words(c) for c in {c.noise.model_dump_json(): c for c in configs}.values()):
+    for effective in dict.fromkeys(in_words(c) for c in {c.noise.model_dump_json(): c for c in configs}.values()):
         if effective is not None:
             say(effective)
     findings = benchmark.findings(last)

@@ -15,6 +15,17 @@ if TYPE_CHECKING:
     from sim.sweeps.store import Store
 
 
+def each_loss_once(configs: Sequence[RunConfig]) -> list[RunConfig]:
+    """Runs without those whose loss another one has under another name (`sim.losses.equal`), which is said."""
+    from sim.cli.output import say
+    from sim.losses.equal import distinct, in_words
+
+    kept, others = distinct(configs)
+    if others:
+        say(f"one loss under several names, run and counted once: {in_words(others)}")
+    return kept
+
+
 def train_missing(
     configs: Sequence[RunConfig],
     store: Store,

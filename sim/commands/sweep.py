@@ -10,7 +10,7 @@ import typer
 from sim.catalogue import COMMANDS, EXECUTORS
 from sim.cli.options import DEFAULT_OUT, Device, Json, Out, checked_device, written
 from sim.cli.output import finished, metric_columns, records, say, show_means, varied, write_json
-from sim.cli.training import train_missing
+from sim.cli.training import each_loss_once, train_missing
 from sim.files import write_text
 
 SHOWN = ("within_mean", "relative_spread", "subclusters_linkage", "recall_at_1")
@@ -51,15 +51,12 @@ def sweep(
     wanted = spec.load(specification)
 
     from sim.config import SCHEMA
-    from sim.losses.equal import distinct, in_words
     from sim.studies import FACTORS, table
     from sim.sweeps.executors import Resources
     from sim.sweeps.store import Store
 
     EXECUTORS[executor]
-    configs, others = distinct(wanted)
-    if others:
-        say(f"one loss under several names, run and counted once: {in_words(others)}")
+    configs = each_loss_once(wanted)
     resources = Resources(checked_device(device), workers, scheduler)
     store = Store(out / "store")
     missing = len(configs) - len(store.finished(configs))
