@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import fcntl
 import functools
+import logging
 import os
 import shutil
 import tempfile
@@ -115,6 +116,17 @@ def _locked(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
+@contextlib.contextmanager
+def _told_only_once() -> Iterator[None]:
+    """No word from asyncio while a cluster of ours is there; nor afterwards, where it has failed or was interrupted: the
+    exceptions of tasks that were cut off come out as the process ends, behind the line that has told what happened."""
+    log = logging.getLogger("asyncio")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    yield
+    log.setLevel(level)
+
+
 @EXECUTORS.register("dask")
 def dask(groups: Sequence[Group], resources: Resources, on_steps: OnSteps) -> Iterator[Done]:
     """A dask cluster: the scheduler given, or one on this machine; dask moves a lost worker's groups to the others."""
@@ -133,6 +145,7 @@ def dask(groups: Sequence[Group], resources: Resources, on_steps: OnSteps) -> It
         if address is None:
             # To the end, since a cluster starts another worker for one that died.
             stack.enter_context(watched())
+            stack.enter_context(_told_only_once())
             folder = stack.enter_context(scratch_folder())
             try:
                 # The scheduler, too, would leave a folder.
