@@ -27,12 +27,12 @@ AVAILABLE: bool = numba is not None
 """Whether the kernels can be used here; set it to False to do without them."""
 
 
-class Single(IntEnum):
-    """Ways of choosing one sample that `choose_singles` knows. For a positive easy is the nearest, for a negative the farthest.
+class Choice(IntEnum):
+    """Ways of choosing that compiled code knows. For a positive easy is the nearest, for a negative the farthest.
 
     Examples
     --------
-    >>> [kind.name for kind in Single]
+    >>> [kind.name for kind in Choice if kind.single]
     ['RANDOM', 'EASY', 'HARD', 'SEMIHARD']
     """
 
@@ -40,6 +40,13 @@ class Single(IntEnum):
     EASY = 1
     HARD = 2
     SEMIHARD = 3
+    ALL = 4
+    DISTANCE_WEIGHTED = 5
+
+    @property
+    def single(self) -> bool:
+        """Whether `choose_singles` takes it."""
+        return self <= Choice.SEMIHARD
 
 
 BRUTE_FORCE_UP_TO = 512
@@ -61,7 +68,7 @@ def usable(tensor: Tensor) -> bool:
     return AVAILABLE and tensor.device.type == "cpu" and tensor.dtype in (torch.float32, torch.float64)
 
 
-def _over_runs(kernel: Callable[..., None], runs: int, *tensors: Tensor | int | float) -> None:
+def over_runs(kernel: Callable[..., None], runs: int, *tensors: Any) -> None:
     """Call ``kernel(*arrays, first, last)`` on shares of the runs, a thread each."""
     global _pool
     arrays = [t.detach().contiguous().numpy() if isinstance(t, Tensor) else t for t in tensors]
@@ -101,7 +108,7 @@ def _squared_row(x: Any, r: int, i: int, row: Any) -> None:
 @_compiled
 def _pick(kind: int, nearest: bool, row: Any, mask: Any, u: float, beyond: float) -> int:
     """Position of the choice, or -1: the first of the nearest (or farthest), or the floor(u n)-th of n."""
-    if kind == Single.RANDOM:
+    if kind == Choice.RANDOM:
         count = 0
         for j in range(len(row)):
             count += mask[j]
@@ -114,7 +121,7 @@ def _pick(kind: int, nearest: bool, row: Any, mask: Any, u: float, beyond: float
         return -1
     # The extreme value first, then where it stands: the first loop has no branches.
     sign = row.dtype.type(1) if nearest else row.dtype.type(-1)
-    limit = sign * beyond if kind == Single.SEMIHARD else row.dtype.type(-np.inf)
+    limit = sign * beyond if kind == Choice.SEMIHARD else row.dtype.type(-np.inf)
     best = row.dtype.type(np.inf)
     for j in range(len(row)):
         value = sign * row[j]
@@ -141,33 +148,33 @@ def _singles(
                 same[j] = labels[r, j] == labels[r, i]
                 other[j] = not same[j]
             same[i] = False
-            if pos == Single.SEMIHARD:
-                n = _pick(neg, neg != Single.EASY, row, other, u_neg[r, i], row[0])
+            if pos == Choice.SEMIHARD:
+                n = _pick(neg, neg != Choice.EASY, row, other, u_neg[r, i], row[0])
                 p = _pick(pos, False, row, same, u_pos[r, i], row[max(n, 0)])
             else:
-                p = _pick(pos, pos == Single.EASY, row, same, u_pos[r, i], row[0])
-                n = _pick(neg, neg != Single.EASY, row, other, u_neg[r, i], row[max(p, 0)])
+                p = _pick(pos, pos == Choice.EASY, row, same, u_pos[r, i], row[0])
+                n = _pick(neg, neg != Choice.EASY, row, other, u_neg[r, i], row[max(p, 0)])
             chosen[0, r, i], chosen[1, r, i] = max(p, 0), max(n, 0)
             # The side that waits for the other one takes it down with it where it finds nothing.
-            found[0, r, i] = p >= 0 and (neg != Single.SEMIHARD or n >= 0)
-            found[1, r, i] = n >= 0 and (pos != Single.SEMIHARD or p >= 0)
+            found[0, r, i] = p >= 0 and (neg != Choice.SEMIHARD or n >= 0)
+            found[1, r, i] = n >= 0 and (pos != Choice.SEMIHARD or p >= 0)
 
 
 def choose_singles(
     embeddings: Tensor,
     labels: Tensor,
-    positive: Single,
-    negative: Single,
+    positive: Choice,
+    negative: Choice,
     u_pos: Tensor | None = None,
     u_neg: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """What two policies of the kinds `Single` choose.
+    """What two policies of the kinds in `Choice` choose.
 
     Parameters
     ----------
     embeddings : Tensor, shape (R, B, m)
     labels : Tensor, shape (R, B), int64
-    positive, negative : Single
+    positive, negative : Choice
     u_pos, u_neg : Tensor, shape (R, B), or None
         Uniforms of the random policies.
 
@@ -179,7 +186,7 @@ def choose_singles(
     Examples
     --------
     >>> line = torch.tensor([[[0.0], [1.0], [3.0], [7.0]]])
-    >>> index, found = choose_singles(line, torch.tensor([[0, 0, 0, 1]]), Single.EASY, Single.HARD)
+    >>> index, found = choose_singles(line, torch.tensor([[0, 0, 0, 1]]), Choice.EASY, Choice.HARD)
     >>> index[0, 0, :3].tolist(), found[0, 0].tolist()
     ([1, 0, 1], [True, True, True, False])
     """
@@ -187,7 +194,7 @@ def choose_singles(
     chosen = torch.empty(2, runs, batch, dtype=torch.int64)
     found = torch.empty(2, runs, batch, dtype=torch.bool)
     none = embeddings.new_zeros(1, 1).expand(runs, batch)
-    _over_runs(
+    over_runs(
         _singles,
         runs,
         embeddings.mT,
@@ -262,7 +269,7 @@ def active_counts(reach: Tensor, d_an: Tensor, pos: Tensor, neg: Tensor, inclusi
     [[[[0, 2]]], [[[1, 1]]]]
     """
     of_pos, of_neg = (torch.empty(t.shape, dtype=torch.int32) for t in (reach, d_an))
-    _over_runs(_counts, len(reach), reach, d_an, pos, neg, inclusive, of_pos, of_neg)
+    over_runs(_counts, len(reach), reach, d_an, pos, neg, inclusive, of_pos, of_neg)
     return of_pos, of_neg
 
 
@@ -325,7 +332,7 @@ def adam(
     [0.9, 1.1]
     """
     flat = [t.view(len(t), -1) for t in (parameter.detach(), gradient.contiguous(), first, second)]
-    _over_runs(_adam, len(parameter), *flat, rate.to(parameter.dtype), *betas, unbias, epsilon)
+    over_runs(_adam, len(parameter), *flat, rate.to(parameter.dtype), *betas, unbias, epsilon)
 
 
 @_compiled
@@ -402,5 +409,5 @@ def choose_distance_weighted(
     """
     index = torch.empty(uniforms.shape, dtype=torch.int64)
     mask = torch.empty(uniforms.shape, dtype=torch.bool)
-    _over_runs(_weighted, len(distances), distances, other, dim, floor, cutoff, uniforms, index, mask)
+    over_runs(_weighted, len(distances), distances, other, dim, floor, cutoff, uniforms, index, mask)
     return index, mask

@@ -77,9 +77,9 @@ class Labels:
             self.flipped = torch.from_numpy(np.stack(self.balanced_over)).to(device)  # (R, n)
             return
         order = list(distinct)
-        self._first_row = torch.tensor([order.index(name) * samples[0].n for name in names], device=device)  # (R,)
+        self.first_row = torch.tensor([order.index(name) * samples[0].n for name in names], device=device)  # (R,)
         # The distinct ones one below the other, (distinct * n, t).
-        self._probabilities = torch.from_numpy(np.concatenate(list(distinct.values()))).to(device, dtype)
+        self.probabilities = torch.from_numpy(np.concatenate(list(distinct.values()))).to(device, dtype)
 
     @functools.cached_property
     def transition(self) -> Tensor:
@@ -104,7 +104,7 @@ class Labels:
         if self.flipped is not None:
             return self.flipped.gather(1, index)
         assert draws is not None
-        probabilities = self._probabilities[self._first_row.unsqueeze(1) + index]  # (R, B, t)
+        probabilities = self.probabilities[self.first_row.unsqueeze(1) + index]  # (R, B, t)
         like, shape = probabilities[..., 0], tuple(index.shape)
         u, v = (draws.uniform(purpose, like, shape) for purpose in ("flip", "flip to"))
         return noise.flip(probabilities, self.classes.gather(1, index), u, v)

@@ -18,6 +18,7 @@ from sim import columns, losses, metrics, optim
 from sim.catalogue import LOSSES, NETS, OPTIMIZERS, WEIGHTINGS
 from sim.config import RunConfig
 from sim.errors import InvalidInput
+from sim.fused import program
 from sim.labels import Labels
 from sim.losses import weighting
 from sim.nets import Net
@@ -191,6 +192,9 @@ class Trainer:
         self.optimizer = self._optimizer()
         self.diverged_at: list[int | None] = [None] * len(configs)
         self.meter = LossMeter(len(configs), self.device, self.dtype)
+        self.check_every = CHECK_EVERY
+        self.why_not_fused = program.why_not(self)
+        self._program = None if self.why_not_fused else program.Program(self)
 
     def _splits(self, problems: Sequence[Problem]) -> dict[str, Split]:
         train = [p.train for p in problems]
@@ -278,8 +282,18 @@ class Trainer:
         self.steps, self.optimizer.steps = other.steps, other.optimizer.steps
         return True
 
+    def advance(self, steps: int) -> None:
+        """Advance all runs by so many optimisation steps, in compiled code where there is some for them (see `sim.fused`)."""
+        if self._program is None:
+            for _ in range(steps):
+                self.step()
+            return
+        for start in range(0, steps, AHEAD):
+            self._program.advance(min(AHEAD, steps - start))
+            self._drop_diverged()
+
     def step(self) -> None:
-        """Advance all runs by one optimisation step."""
+        """Advance all runs by one optimisation step, as a tensor program."""
         index = self.batches.next().to(self.device)  # (R, B)
         labels = self.labels.draw(index, self.draws)
         embeddings = self.net(self.splits["train"].rows(index), index)  # (R, B, m)

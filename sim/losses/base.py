@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from sim.catalogue import NEGATIVES
 from sim.errors import InvalidInput, choice, integer, number
+from sim.fused.terms import Terms
 from sim.losses.weighting import Weighting
 from sim.samplers import Draws, Memory, Sampling, Tuples, checked_batch, resolve, select_tuples
 from sim.streams import stream
@@ -126,6 +127,10 @@ class Loss(nn.Module, abc.ABC):
     def weighed_by(cls, weighting: Weighting) -> bool:
         """Whether it has the tuples that a weighting weighs."""
         return cls.weighable and (cls.of_classes or not weighting.of_classes)
+
+    def terms(self) -> Terms | None:
+        """The loss for the compiled step (`sim.fused`); None: it trains as a tensor program. A subclass has to say it anew."""
+        return None
 
     def weights(self, terms: Tensor, mask: Tensor) -> Tensor:
         """Weight of every tuple, >= 0 and without a gradient; 1 without a weighting. Shapes (R, ...)."""

@@ -7,6 +7,8 @@ from typing import Any
 from torch import Tensor
 
 from sim.catalogue import LOSSES
+from sim.fused.pairs import DISTANCE, SQUARED
+from sim.fused.terms import REDUCTIONS, Kernel, Terms, divide, divisor, softmax_row
 from sim.losses.base import Setting, TupleLoss, masked_logsumexp
 from sim.samplers import Tuples
 
@@ -45,6 +47,11 @@ class Lifted(TupleLoss):
             return name, params
         return "triplet", {**params, "soft": False}
 
+    def terms(self) -> Terms:
+        """See `Loss.terms`."""
+        value = SQUARED if self.squared_distances else DISTANCE
+        return Terms(_terms, value, (REDUCTIONS[self.reduction],), (self.alpha,))
+
     def of_tuples(self, tuples: Tuples, alpha: Tensor, labels: Tensor) -> Tensor:
         """See `TupleLoss.of_tuples`."""
         whole = tuples.pos_mask.any(-1) & tuples.neg_mask.flatten(2).any(-1)  # (R, B)
@@ -52,3 +59,48 @@ class Lifted(TupleLoss):
         push = masked_logsumexp(alpha.view(-1, 1, 1) - tuples.negative.flatten(2), tuples.neg_mask.flatten(2))
         terms = (pull + push).where(whole, 0.0).clamp_min(0)  # (R, B)
         return self.reduced(terms, whole)
+
+
+@Kernel
+def _terms(
+    options: Any,
+    parameters: Any,
+    labels: Any,
+    first_p: Any,
+    p: Any,
+    first_n: Any,
+    n: Any,
+    paired: int,
+    theta: Any,
+    slope_p: Any,
+    slope_n: Any,
+    slope_theta: Any,
+    room: Any,
+    scale: Any,
+) -> Any:
+    """`Lifted.of_tuples` for `sim.fused`."""
+    alpha = parameters[0]
+    zero = p.dtype.type(0)
+    total, active, count = zero, 0, 0
+    for i in range(len(labels)):
+        a, b = first_p[i], first_p[i + 1]
+        c, d = first_n[i], first_n[i + 1]
+        term = zero
+        if b > a and d > c:
+            count += 1
+            away = room[0, : d - c]
+            for k in range(d - c):
+                away[k] = alpha - n[c + k]
+            term = softmax_row(p[a:b], slope_p[a:b], scale) + softmax_row(away, slope_n[c:d], scale)
+        if term > zero:
+            total += term
+            active += 1
+            for k in range(c, d):
+                slope_n[k] = -slope_n[k]
+        else:
+            slope_p[a:b] = zero
+            slope_n[c:d] = zero
+    by = divisor(active, count, options[0])
+    divide(slope_p, first_p[-1], by)
+    divide(slope_n, first_n[-1], by)
+    return total / p.dtype.type(by)

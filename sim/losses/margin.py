@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from sim.catalogue import LOSSES
 from sim.errors import InvalidInput, choice
+from sim.fused.pairs import DISTANCE, SQUARED
+from sim.fused.terms import REDUCTIONS, Kernel, Terms, divide, divisor
 from sim.losses.base import Setting, TupleLoss, expand, per_run, reduce
 from sim.samplers import Tuples
 
@@ -100,6 +102,12 @@ class Margin(TupleLoss):
             return self.beta.gather(1, labels)
         return expand("beta", self.beta, len(labels)).unsqueeze(1).expand(labels.shape)
 
+    def terms(self) -> Terms:
+        """See `Loss.terms`."""
+        options = (REDUCTIONS[self.reduction], LEARN.index(self.learn_beta), int(self.counts_triplets))
+        start = self.beta if self.learn_beta == "none" else torch.zeros(())
+        return Terms(_terms, SQUARED if self.squared_distances else DISTANCE, options, (self.alpha, start))
+
     def of_tuples(self, tuples: Tuples, alpha: Tensor, labels: Tensor) -> Tensor:
         """See `TupleLoss.of_tuples`."""
         beta = self.boundaries(labels).to(alpha).unsqueeze(-1)  # (R, B, 1)
@@ -119,3 +127,56 @@ class Margin(TupleLoss):
         total = (pos * pos_count).sum((1, 2)) + (neg * neg_count).sum((1, 2, 3))  # (R,)
         active = ((pos > 0) * pos_count).sum((1, 2)) + ((neg > 0) * neg_count).sum((1, 2, 3))
         return reduce(total, active, pos_count.sum((1, 2)) + neg_count.sum((1, 2, 3)), self.reduction)
+
+
+@Kernel
+def _terms(
+    options: Any,
+    parameters: Any,
+    labels: Any,
+    first_p: Any,
+    p: Any,
+    first_n: Any,
+    n: Any,
+    paired: int,
+    theta: Any,
+    slope_p: Any,
+    slope_n: Any,
+    slope_theta: Any,
+    room: Any,
+    scale: Any,
+) -> Any:
+    """`Margin.of_tuples` for `sim.fused`."""
+    alpha, learn, by_triplets = parameters[0], options[1], options[2]
+    zero = p.dtype.type(0)
+    total, active, count = zero, zero, zero
+    for i in range(len(labels)):
+        a, b = first_p[i], first_p[i + 1]
+        c, d = first_n[i], first_n[i + 1]
+        place = labels[i] if learn == 2 else 0
+        beta = theta[place] if learn else parameters[1]
+        weight_p = weight_n = p.dtype.type(1)
+        if by_triplets:
+            # A slot of paired lists is a triplet, if there are negatives at all.
+            weight_p = p.dtype.type(min(d - c, 1) if paired else d - c)
+            weight_n = p.dtype.type(1 if paired else b - a)
+        pull = push = zero
+        for k in range(a, b):
+            gap = p[k] - beta + alpha
+            slope_p[k] = weight_p if gap > zero else zero
+            total += slope_p[k] * gap
+            pull += slope_p[k]
+        for k in range(c, d):
+            gap = beta + alpha - n[k]
+            slope_n[k] = -weight_n if gap > zero else zero
+            total -= slope_n[k] * gap
+            push -= slope_n[k]
+        active += pull + push
+        count += weight_p * p.dtype.type(b - a) + weight_n * p.dtype.type(d - c)
+        if learn:
+            slope_theta[place] += push - pull
+    by = divisor(active, count, options[0])
+    divide(slope_p, first_p[-1], by)
+    divide(slope_n, first_n[-1], by)
+    divide(slope_theta, len(slope_theta), by)
+    return total / p.dtype.type(by)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from sim.catalogue import LOSSES
+from sim.compiled import compiled
+from sim.fused.elementary import softplus_row
+from sim.fused.pairs import DOT
+from sim.fused.terms import REDUCTIONS, Kernel, Terms, divide, divisor, softmax_row
 from sim.losses.base import SimilarityLoss, masked_logsumexp
 from sim.samplers import Tuples
 
@@ -36,6 +42,9 @@ class MultiSimilarity(SimilarityLoss):
     title = "multi-similarity"
     weighable = True
     per_run = ("alpha", "beta", "base")
+    alpha: Tensor
+    beta: Tensor
+    base: Tensor
 
     def __init__(
         self,
@@ -51,6 +60,10 @@ class MultiSimilarity(SimilarityLoss):
         self.parameter("beta", beta, above=0.0)
         self.parameter("base", base)
 
+    def terms(self) -> Terms:
+        """See `Loss.terms`."""
+        return Terms(_terms, DOT, (REDUCTIONS[self.reduction],), (self.alpha, self.beta, self.base), self.cosine)
+
     def of_similarities(self, tuples: Tuples) -> Tensor:
         """See `SimilarityLoss.of_similarities`."""
         alpha, beta, base = (self.column(name, tuples.positive) for name in self.per_run)
@@ -60,3 +73,52 @@ class MultiSimilarity(SimilarityLoss):
         zero = torch.zeros_like(positive)
         terms = torch.logaddexp(positive, zero) / alpha.squeeze(-1) + torch.logaddexp(negative, zero) / beta.squeeze(-1)
         return self.reduced(terms, torch.ones_like(terms, dtype=torch.bool))
+
+
+@compiled
+def _side(sharpness: float, base: float, values: Any, slopes: Any, room: Any, scale: Any) -> Any:
+    """log(1 + sum exp(sharpness (s - base))) / |sharpness|, and its derivatives."""
+    if len(values) == 0:
+        return values.dtype.type(0)
+    x, term, slope = room[0, : len(values)], room[1, :1], room[2, :1]
+    for k in range(len(values)):
+        x[k] = sharpness * (values[k] - base)
+    room[3, 0] = softmax_row(x, slopes, scale)
+    softplus_row(room[3, :1], term, slope, scale[:1])
+    sign = values.dtype.type(1 if sharpness > 0 else -1)
+    for k in range(len(values)):
+        slopes[k] *= sign * slope[0]
+    return term[0] / abs(sharpness)
+
+
+@Kernel
+def _terms(
+    options: Any,
+    parameters: Any,
+    labels: Any,
+    first_p: Any,
+    p: Any,
+    first_n: Any,
+    n: Any,
+    paired: int,
+    theta: Any,
+    slope_p: Any,
+    slope_n: Any,
+    slope_theta: Any,
+    room: Any,
+    scale: Any,
+) -> Any:
+    """`MultiSimilarity.of_similarities` for `sim.fused`."""
+    alpha, beta, base = parameters[0], parameters[1], parameters[2]
+    total, active = p.dtype.type(0), 0
+    for i in range(len(labels)):
+        a, b = first_p[i], first_p[i + 1]
+        c, d = first_n[i], first_n[i + 1]
+        term = _side(-alpha, base, p[a:b], slope_p[a:b], room, scale)
+        term += _side(beta, base, n[c:d], slope_n[c:d], room, scale)
+        total += term
+        active += term > 0
+    by = divisor(active, len(labels), options[0])
+    divide(slope_p, first_p[-1], by)
+    divide(slope_n, first_n[-1], by)
+    return total / p.dtype.type(by)

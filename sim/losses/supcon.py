@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from sim.catalogue import LOSSES
+from sim.fused.elementary import softplus_row
+from sim.fused.pairs import DOT
+from sim.fused.terms import REDUCTIONS, Kernel, Terms, divide, divisor, softmax_row
 from sim.losses.base import Setting, SimilarityLoss, masked_logsumexp
 from sim.samplers import Tuples
 
@@ -33,6 +37,7 @@ class SupCon(SimilarityLoss):
 
     weighable = True
     per_run = ("temperature",)
+    temperature: Tensor
 
     def __init__(
         self, *, temperature: float | Tensor = 0.1, cosine: bool = True, reduction: str = "avg_nonzero"
@@ -46,6 +51,10 @@ class SupCon(SimilarityLoss):
         name, params = super().same_as(name, params, setting)
         return ("ntxent", params) if setting.one_positive and params["reduction"] != "mean" else (name, params)
 
+    def terms(self) -> Terms:
+        """See `Loss.terms`."""
+        return Terms(_terms, DOT, (REDUCTIONS[self.reduction],), (self.temperature,), self.cosine)
+
     def of_similarities(self, tuples: Tuples) -> Tensor:
         """See `SimilarityLoss.of_similarities`."""
         temperature = self.column("temperature", tuples.positive)
@@ -56,3 +65,73 @@ class SupCon(SimilarityLoss):
         count = tuples.pos_mask.sum(-1)  # (R, B)
         terms = share.sum(-1) / count.clamp_min(1)
         return self.reduced(terms, count > 0)
+
+
+@Kernel
+def _terms(
+    options: Any,
+    parameters: Any,
+    labels: Any,
+    first_p: Any,
+    p: Any,
+    first_n: Any,
+    n: Any,
+    paired: int,
+    theta: Any,
+    slope_p: Any,
+    slope_n: Any,
+    slope_theta: Any,
+    room: Any,
+    scale: Any,
+) -> Any:
+    """`SupCon.of_similarities` for `sim.fused`."""
+    temperature = parameters[0]
+    zero, one = p.dtype.type(0), p.dtype.type(1)
+    total, active, count = zero, 0, 0
+    for i in range(len(labels)):
+        a, b = first_p[i], first_p[i + 1]
+        c, d = first_n[i], first_n[i + 1]
+        positives, negatives = b - a, d - c
+        if positives == 0:
+            slope_n[c:d] = zero
+            continue
+        x, gaps, rest, shares = room[0, : max(positives, negatives)], room[1], room[2], room[3]
+        for k in range(positives):
+            x[k] = p[a + k] / temperature
+        pull = softmax_row(x[:positives], slope_p[a:b], scale)
+        term = zero
+        # By how much the denominator's logarithm exceeds that of the positives alone, and the negatives' share in it.
+        if paired and negatives:
+            for k in range(positives):
+                gaps[k] = n[c + k] / temperature - pull
+            length = positives
+        elif negatives:
+            for k in range(negatives):
+                x[k] = n[c + k] / temperature
+            gaps[0] = softmax_row(x[:negatives], slope_n[c:d], scale) - pull
+            length = 1
+        else:
+            gaps[0] = -np.inf
+            length = 1
+        softplus_row(gaps[:length], rest[:length], shares[:length], scale[:length])
+        of_positives = zero
+        for k in range(positives):
+            at = k if length > 1 else 0
+            term += pull + rest[at] - p[a + k] / temperature
+            of_positives += one - shares[at]
+        mean = one / p.dtype.type(positives)
+        term *= mean
+        for k in range(a, b):
+            slope_p[k] = (slope_p[k] * of_positives * mean - mean) / temperature
+        for k in range(negatives):
+            if paired:
+                slope_n[c + k] = shares[k] * mean / temperature
+            else:
+                slope_n[c + k] *= shares[0] / temperature
+        total += term
+        active += term > zero
+        count += 1
+    by = divisor(active, count, options[0])
+    divide(slope_p, first_p[-1], by)
+    divide(slope_n, first_n[-1], by)
+    return total / p.dtype.type(by)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from sim.catalogue import LOSSES
 from sim.errors import choice
+from sim.fused.elementary import softplus_row
+from sim.fused.pairs import DISTANCE, SQUARED
+from sim.fused.terms import REDUCTIONS, Kernel, Terms, divide, divisor
 from sim.losses.base import TupleLoss, reduce
 from sim.samplers import Tuples, active_counts
 
@@ -50,6 +56,11 @@ class Triplet(TupleLoss):
         choice("soft", soft, (True, False))
         self.soft = soft
 
+    def terms(self) -> Terms:
+        """See `Loss.terms`."""
+        value = SQUARED if self.squared_distances else DISTANCE
+        return Terms(_terms, value, (REDUCTIONS[self.reduction], int(self.soft)), (self.alpha,))
+
     def of_tuples(self, tuples: Tuples, alpha: Tensor, labels: Tensor) -> Tensor:
         """See `TupleLoss.of_tuples`."""
         if self.soft or not tuples.all_pairs or self.weighting is not None:
@@ -65,3 +76,83 @@ class Triplet(TupleLoss):
         reach = tuples.positive + alpha.view(-1, 1, 1)  # (R, B, B)
         total = (of_positive * reach).sum((1, 2)) - (of_negative * tuples.negative).sum((1, 2, 3))
         return reduce(total, of_positive.sum((1, 2)), tuples.triplets(), self.reduction)
+
+
+@Kernel
+def _terms(
+    options: Any,
+    parameters: Any,
+    labels: Any,
+    first_p: Any,
+    p: Any,
+    first_n: Any,
+    n: Any,
+    paired: int,
+    theta: Any,
+    slope_p: Any,
+    slope_n: Any,
+    slope_theta: Any,
+    room: Any,
+    scale: Any,
+) -> Any:
+    """`Triplet.of_tuples` for `sim.fused`."""
+    alpha, soft = parameters[0], options[1]
+    zero, one = p.dtype.type(0), p.dtype.type(1)
+    total, active, count = zero, 0, 0
+    for i in range(len(labels)):
+        a, b = first_p[i], first_p[i + 1]
+        c, d = first_n[i], first_n[i + 1]
+        positives, negatives = b - a, d - c
+        if positives == 0 or negatives == 0:
+            slope_p[a:b] = zero
+            slope_n[c:d] = zero
+        elif soft:
+            if not paired:
+                slope_n[c:d] = zero
+            for k in range(a, b):
+                start = c + k - a if paired else c
+                length = 1 if paired else negatives
+                x, y, slope = room[0, :length], room[1, :length], room[2, :length]
+                for j in range(length):
+                    x[j] = p[k] - n[start + j] + alpha
+                softplus_row(x, y, slope, scale[:length])
+                slope_p[k] = zero
+                for j in range(length):
+                    total += y[j]
+                    active += y[j] > zero
+                    slope_p[k] += slope[j]
+                    slope_n[start + j] = -slope[j] if paired else slope_n[start + j] - slope[j]
+                count += length
+        elif paired or (positives == 1 and negatives == 1):
+            for k in range(a, b):
+                j = c + k - a
+                gap = p[k] - n[j] + alpha
+                hit = gap > zero
+                total += gap if hit else zero
+                active += hit
+                slope_p[k] = one if hit else zero
+                slope_n[j] = -one if hit else zero
+            count += positives
+        else:
+            # The hinge is linear where it is active: how many active triplets each pair stands in says all.
+            hits, limits = scale[:negatives], n[c:d]
+            for j in range(negatives):
+                hits[j] = 0
+            for k in range(a, b):
+                reach = p[k] + alpha
+                of_positive = np.int32(0)
+                for j in range(negatives):
+                    hit = np.int32(reach > limits[j])
+                    of_positive += hit
+                    hits[j] += hit
+                active += of_positive
+                slope_p[k] = of_positive
+                total += of_positive * reach
+            for j in range(negatives):
+                slope_n[c + j] = -hits[j]
+                total -= hits[j] * limits[j]
+            count += positives * negatives
+    by = divisor(active, count, options[0])
+    divide(slope_p, first_p[-1], by)
+    divide(slope_n, first_n[-1], by)
+    return total / p.dtype.type(by)

@@ -8,6 +8,9 @@ import torch
 from torch import Tensor
 
 from sim.catalogue import LOSSES
+from sim.fused.elementary import softplus_row
+from sim.fused.pairs import DOT
+from sim.fused.terms import REDUCTIONS, Kernel, Terms, divide, divisor, softmax_row
 from sim.losses.base import Setting, SimilarityLoss, masked_logsumexp
 from sim.samplers import Sampling, Tuples
 
@@ -33,6 +36,7 @@ class Tuplet(SimilarityLoss):
 
     weighable = True
     per_run: tuple[str, ...] = ("temperature",)
+    temperature: Tensor
 
     def __init__(self, *, temperature: float | Tensor, cosine: bool, reduction: str) -> None:
         super().__init__(cosine=cosine, reduction=reduction)
@@ -70,6 +74,10 @@ class NTXent(Tuplet):
     ) -> None:
         super().__init__(temperature=temperature, cosine=cosine, reduction=reduction)
 
+    def terms(self) -> Terms:
+        """See `Loss.terms`."""
+        return Terms(_terms, DOT, (REDUCTIONS[self.reduction],), (self.temperature,), self.cosine)
+
 
 @LOSSES.register("npair")
 class NPair(Tuplet):
@@ -95,6 +103,7 @@ class NPair(Tuplet):
 
     title = "N-pair"
     per_run = ("temperature", "l2")
+    l2: Tensor
 
     def __init__(
         self,
@@ -115,8 +124,68 @@ class NPair(Tuplet):
             return name, params
         return "ntxent", {k: v for k, v in params.items() if k != "l2"}
 
+    def terms(self) -> Terms | None:
+        """See `Loss.terms`; the penalty isn't of tuples."""
+        if bool((self.l2 != 0).any()):
+            return None
+        return Terms(_terms, DOT, (REDUCTIONS[self.reduction],), (self.temperature,), self.cosine)
+
     def compute(self, embeddings: Tensor, labels: Tensor, sampling: Sampling) -> Tensor:
         """See `Loss.compute`."""
         loss = super().compute(embeddings, labels, sampling)
         # The penalty is on the norms as they are, before any normalisation.
         return loss + self.column("l2", loss).flatten() * embeddings.square().sum(-1).mean(-1)
+
+
+@Kernel
+def _terms(
+    options: Any,
+    parameters: Any,
+    labels: Any,
+    first_p: Any,
+    p: Any,
+    first_n: Any,
+    n: Any,
+    paired: int,
+    theta: Any,
+    slope_p: Any,
+    slope_n: Any,
+    slope_theta: Any,
+    room: Any,
+    scale: Any,
+) -> Any:
+    """`Tuplet.of_similarities` for `sim.fused`."""
+    temperature = parameters[0]
+    zero = p.dtype.type(0)
+    total, active, count = zero, 0, 0
+    for i in range(len(labels)):
+        a, b = first_p[i], first_p[i + 1]
+        c, d = first_n[i], first_n[i + 1]
+        positives, negatives = b - a, d - c
+        if positives == 0 or negatives == 0:
+            slope_p[a:b] = zero
+            slope_n[c:d] = zero
+        else:
+            gaps, terms, slopes = room[0, :positives], room[1, :positives], room[2, :positives]
+            against = zero
+            if not paired:
+                x = room[3, :negatives]
+                for k in range(negatives):
+                    x[k] = n[c + k] / temperature
+                against = softmax_row(x, slope_n[c:d], scale)
+            for k in range(positives):
+                gaps[k] = (n[c + k] / temperature if paired else against) - p[a + k] / temperature
+            softplus_row(gaps, terms, slopes, scale[:positives])
+            push = zero
+            for k in range(positives):
+                total += terms[k]
+                active += terms[k] > zero
+                slope_p[a + k] = -slopes[k] / temperature
+                push += slopes[k]
+            for k in range(negatives):
+                slope_n[c + k] = (slopes[k] if paired else slope_n[c + k] * push) / temperature
+            count += positives
+    by = divisor(active, count, options[0])
+    divide(slope_p, first_p[-1], by)
+    divide(slope_n, first_n[-1], by)
+    return total / p.dtype.type(by)

@@ -62,8 +62,8 @@ class Sampling:
 
     @property
     def compiled(self) -> bool:
-        """Whether a compiled kernel knows both policies."""
-        return self.positive.kernel is not None and self.negative.kernel is not None
+        """Whether `sim.kernels.choose_singles` knows both policies."""
+        return all(p.kernel is not None and p.kernel.single for p in (self.positive, self.negative))
 
 
 def resolve(

@@ -136,22 +136,35 @@ class Batches:
         [[0, 1, 2, 3], [0, 1, 2, 3]]
         """
         if self._used == len(self._ahead):
-            self._ahead, self._used = self._draw(), 0
+            self._ahead, self._used = self._draw(self.block), 0
         self._used += 1
         return self._ahead[self._used - 1]
 
-    def _draw(self) -> Tensor:
+    def take(self, steps: int) -> Tensor:
+        """The next batches of every run: positions (steps, R, B), int64.
+
+        Examples
+        --------
+        >>> one, other = (Batches(["run 1"], [np.zeros(9, int)], classes=0, per_class=4) for _ in range(2))
+        >>> torch.equal(one.take(2)[1], [other.next() for _ in range(2)][1])
+        True
+        """
+        left = self._ahead[self._used : self._used + steps]
+        self._used += len(left)
+        return left if len(left) == steps else torch.cat([left, self._draw(steps - len(left))])
+
+    def _draw(self, steps: int) -> Tensor:
         per_step = self.classes + self.size
-        drawn = np.stack([s.random((self.block, per_step)) for s in self._streams], axis=1)  # (block, R, P + B)
+        drawn = np.stack([s.random((steps, per_step)) for s in self._streams], axis=1)  # (steps, R, P + B)
         uniforms = torch.from_numpy(drawn)
         runs, present = self._sizes.shape
         if self.classes:
-            labels = distinct(uniforms[..., : self.classes], torch.tensor(present))  # (block, R, P)
+            labels = distinct(uniforms[..., : self.classes], torch.tensor(present))  # (steps, R, P)
         else:
-            labels = torch.zeros(self.block, runs, 1, dtype=torch.int64)
-        sizes = self._sizes.expand(self.block, -1, -1).gather(-1, labels)
-        starts = self._starts.expand(self.block, -1, -1).gather(-1, labels)
-        shape = (self.block, runs, max(self.classes, 1), self.per_class)
-        within = distinct(uniforms[..., self.classes :].reshape(shape), sizes)  # (block, R, P, K)
-        places = (starts.unsqueeze(-1) + within).flatten(2)  # (block, R, B)
-        return self._members.expand(self.block, -1, -1).gather(-1, places)
+            labels = torch.zeros(steps, runs, 1, dtype=torch.int64)
+        sizes = self._sizes.expand(steps, -1, -1).gather(-1, labels)
+        starts = self._starts.expand(steps, -1, -1).gather(-1, labels)
+        shape = (steps, runs, max(self.classes, 1), self.per_class)
+        within = distinct(uniforms[..., self.classes :].reshape(shape), sizes)  # (steps, R, P, K)
+        places = (starts.unsqueeze(-1) + within).flatten(2)  # (steps, R, B)
+        return self._members.expand(steps, -1, -1).gather(-1, places)

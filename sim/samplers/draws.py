@@ -87,6 +87,21 @@ class RunDraws:
         self._ahead[purpose] = (ahead, used + 1)
         return ahead[used].to(like.dtype)
 
+    def take(self, purpose: str, calls: int, shape: tuple[int, ...]) -> Tensor:
+        """What so many calls of `uniform` would give, one after the other: (calls, *shape), float32, on the CPU.
+
+        Examples
+        --------
+        >>> one, other = RunDraws(["a"]), RunDraws(["a"])
+        >>> torch.equal(one.take("positive", 2, (1, 3))[1], [other.uniform("positive", torch.zeros(1), (1, 3)) for _ in range(2)][1])
+        True
+        """
+        ahead, used = self._ahead.get(purpose, (torch.empty(0, *shape), 0))
+        left = ahead[used : used + calls].cpu()
+        if purpose in self._ahead:
+            self._ahead[purpose] = (ahead, used + len(left))
+        return left if len(left) == calls else torch.cat([left, self._draw(purpose, (calls - len(left), *shape[1:]))])
+
     def _draw(self, purpose: str, shape: tuple[int, ...]) -> Tensor:
         streams = self._streams.setdefault(purpose, [stream(key, purpose) for key in self.keys])
         return torch.from_numpy(np.stack([s.random(shape, dtype=np.float32) for s in streams], axis=1))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sim import kernels
 from sim.catalogue import NEGATIVES
-from sim.kernels import Single
+from sim.kernels import Choice
 from sim.samplers.policies import Batch, Policy, draw, farthest, farthest_of, nearest, nearest_of
 from sim.samplers.tuples import Chosen
 
@@ -150,21 +150,29 @@ def _window_reference(row: Sequence[float], candidates: Sequence[int], to_positi
     return [k for k in candidates if 0 < row[k] - to_positive <= alpha]
 
 
-NEGATIVES.register("all")(Policy(every, single=False, reference=lambda row, candidates, *_: list(candidates)))
-NEGATIVES.register("random")(Policy(random, random=True, kernel=Single.RANDOM))
+NEGATIVES.register("all")(
+    Policy(every, single=False, kernel=Choice.ALL, reference=lambda row, candidates, *_: list(candidates))
+)
+NEGATIVES.register("random")(Policy(random, random=True, kernel=Choice.RANDOM))
 NEGATIVES.register("easy")(
-    Policy(easy, kernel=Single.EASY, reference=lambda row, candidates, *_: farthest_of(row, candidates))
+    Policy(easy, kernel=Choice.EASY, reference=lambda row, candidates, *_: farthest_of(row, candidates))
 )
 NEGATIVES.register("semihard")(
-    Policy(semihard, reads_other_side=True, kernel=Single.SEMIHARD, title="semi-hard", reference=_semihard_reference)
+    Policy(semihard, reads_other_side=True, kernel=Choice.SEMIHARD, title="semi-hard", reference=_semihard_reference)
 )
 NEGATIVES.register("semihard_all")(
     Policy(every, single=False, windowed=True, title="all semi-hard", reference=_window_reference)
 )
 NEGATIVES.register("hard")(
-    Policy(hard, kernel=Single.HARD, reference=lambda row, candidates, *_: nearest_of(row, candidates))
+    Policy(hard, kernel=Choice.HARD, reference=lambda row, candidates, *_: nearest_of(row, candidates))
 )
 NEGATIVES.register("memory")(Policy(every, single=False, memory=True))
 NEGATIVES.register("distance_weighted")(
-    Policy(distance_weighted, random=True, on_sphere=True, title="distance-weighted")
+    Policy(
+        distance_weighted,
+        random=True,
+        on_sphere=True,
+        kernel=Choice.DISTANCE_WEIGHTED,
+        title="distance-weighted",
+    )
 )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sim.errors import InvalidInput
-from sim.kernels import Single
+from sim.kernels import Choice
 from sim.samplers.draws import Draws
 from sim.samplers.tuples import Chosen
 
@@ -119,8 +119,8 @@ class Policy:
         It takes samples from a `Memory`, not from the batch.
     on_sphere : bool
         It is defined for embeddings of norm 1 only.
-    kernel : kernels.Single or None
-        Its code in the compiled kernel that chooses one sample on either side, where it has one.
+    kernel : kernels.Choice or None
+        Its code in compiled kernels, where it has one.
     title : str
         What figures call it; empty: its name.
     reference : callable or None
@@ -143,7 +143,7 @@ class Policy:
     random: bool = False
     memory: bool = False
     on_sphere: bool = False
-    kernel: Single | None = None
+    kernel: Choice | None = None
     title: str = ""
     reference: Reference | None = None
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sim.catalogue import POSITIVES
 from sim.errors import InvalidInput
-from sim.kernels import Single
+from sim.kernels import Choice
 from sim.samplers.policies import Batch, Policy, draw, farthest, farthest_of, nearest, nearest_of
 from sim.samplers.tuples import Chosen
 
@@ -158,16 +158,18 @@ def _semihard_reference(row: Sequence[float], candidates: Sequence[int], to_nega
     return farthest_of(row, [j for j in candidates if row[j] < to_negative])
 
 
-POSITIVES.register("all")(Policy(every, single=False, reference=lambda row, candidates, *_: list(candidates)))
-POSITIVES.register("random")(Policy(random, random=True, kernel=Single.RANDOM))
+POSITIVES.register("all")(
+    Policy(every, single=False, kernel=Choice.ALL, reference=lambda row, candidates, *_: list(candidates))
+)
+POSITIVES.register("random")(Policy(random, random=True, kernel=Choice.RANDOM))
 POSITIVES.register("easy")(
     Policy(
-        easy, kernel=Single.EASY, title="easy (EPS)", reference=lambda row, candidates, *_: nearest_of(row, candidates)
+        easy, kernel=Choice.EASY, title="easy (EPS)", reference=lambda row, candidates, *_: nearest_of(row, candidates)
     )
 )
 POSITIVES.register("semihard")(
-    Policy(semihard, reads_other_side=True, kernel=Single.SEMIHARD, reference=_semihard_reference)
+    Policy(semihard, reads_other_side=True, kernel=Choice.SEMIHARD, reference=_semihard_reference)
 )
 POSITIVES.register("hard")(
-    Policy(hard, kernel=Single.HARD, reference=lambda row, candidates, *_: farthest_of(row, candidates))
+    Policy(hard, kernel=Choice.HARD, reference=lambda row, candidates, *_: farthest_of(row, candidates))
 )

@@ -1,0 +1,226 @@
+"""The compiled step of a trainer: whether there is one, and its arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sim import kernels, optim
+from sim.compiled import has_fma
+from sim.fused.net import ACTIVATIONS
+from sim.fused.step import ADAM, SGD, advance
+from sim.fused.terms import Terms
+from sim.kernels import Choice
+from sim.labels import Labels
+from sim.losses import Loss
+from sim.nets.base import ACTIVATIONS as FUNCTIONS
+from sim.nets.mlp import MLP, Linear
+from sim.samplers import Sampling
+
+if TYPE_CHECKING:
+    from sim.training import Trainer
+
+LARGEST_LISTED = kernels.BRUTE_FORCE_UP_TO
+"""Batch size up to which all pairs are listed and compared with one another; beyond it sorting, as the tensor program does, is faster."""
+
+SECONDS_AT_ONCE = 0.5
+"""About how long a call of the kernel may take: in between progress is shown and interrupts are heard."""
+
+
+def terms_of(loss: Loss) -> Terms | None:
+    """The loss's own `terms`: those of a class that it is derived from may be of another loss."""
+    return loss.terms() if "terms" in vars(type(loss)) and loss.weighting is None else None
+
+
+def why_not(trainer: Trainer) -> str:
+    """Why a trainer's runs train as tensor programs; empty if the compiled step takes them.
+
+    Examples
+    --------
+    >>> from sim.config import Net, RunConfig
+    >>> from sim.problems import build
+    >>> from sim.training import Trainer
+    >>> config = RunConfig(net=Net(kind="table"), evaluate=("train",))
+    >>> why_not(Trainer([config], [build("rings", 0, samples_per_mode=40)]))
+    'the net is no fully connected one'
+    """
+    first, sampling = trainer.first, trainer.sampling
+    kinds = (sampling.positive.kernel, sampling.negative.kernel)
+    size = trainer.batches.size
+    reasons = {
+        "Numba isn't installed": not kernels.AVAILABLE,
+        "the processor has no fused multiply-add of vectors": kernels.AVAILABLE and not has_fma(),
+        f"the device is {trainer.device.type}": trainer.device.type != "cpu",
+        "the net is no fully connected one": type(trainer.net) not in (MLP, Linear),
+        f"the loss {first.loss.name} has no compiled form with these parameters": terms_of(trainer.loss) is None,
+        f"the positives {first.positive} or negatives {first.negative} have no compiled form": None in kinds,
+        f"a batch of {size} has too many pairs": Choice.ALL in kinds and size > LARGEST_LISTED,
+        f"the optimizer {first.optimizer.name} has no compiled form": type(trainer.optimizer)
+        not in (optim.Adam, optim.SGD),
+        "labels are drawn in another way": type(trainer.labels) is not Labels,
+    }
+    return next((reason for reason, applies in reasons.items() if applies), "")
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    array: np.ndarray = tensor.detach().contiguous().numpy()
+    return array
+
+
+class Program:
+    """The compiled step of a trainer's runs.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        One of which `why_not` has nothing to say.
+
+    Examples
+    --------
+    Three steps change the parameters as three of the tensor program do.
+
+    >>> from sim.config import RunConfig
+    >>> from sim.problems import build
+    >>> from sim.training import Trainer
+    >>> problem = build("rings", 0, samples_per_mode=40)
+    >>> fused, plain = (Trainer([RunConfig()], [problem]) for _ in range(2))
+    >>> losses = Program(fused).advance(3)
+    >>> for _ in range(3):
+    ...     plain.step()
+    >>> bool(torch.allclose(fused.net.weights[0], plain.net.weights[0], atol=1e-5))
+    True
+    """
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer = trainer
+        net, loss, labels, split = trainer.net, trainer.loss, trainer.labels, trainer.splits["train"]
+        assert isinstance(net, MLP)
+        terms = terms_of(loss)
+        assert terms is not None
+        runs = len(trainer.configs)
+        real = "float32" if trainer.dtype == torch.float32 else "float64"
+        self._kernel = terms.kernel.of(real)
+        self._words = np.zeros(0, np.int32 if real == "float32" else np.int64)
+        layers = [p for pair in zip(net.weights, net.biases, strict=True) for p in pair]
+        learnt = list(loss.parameters())
+        place = {id(p): k for k, p in enumerate(trainer.parameters)}
+        self._order = [place[id(p)] for p in (*layers, *learnt)]
+        name = next(n for n, function in FUNCTIONS.items() if function is net.activation)
+        kinds = (trainer.sampling.positive.kernel, trainer.sampling.negative.kernel)
+        self._positive, self._negative = (Choice(kind) for kind in kinds if kind is not None)
+        self._sizes = np.array([net.weights[0].shape[1], *(w.shape[2] for w in net.weights)], dtype=np.int64)
+        self._codes = np.array(
+            [
+                ACTIVATIONS[name],
+                net.normalize,
+                terms.cosine,
+                self._positive,
+                self._negative,
+                terms.value,
+                sum(p[0].numel() for p in learnt),
+            ],
+            dtype=np.int64,
+        )
+        self._options = np.array(terms.options, dtype=np.int64)
+        columns = [p.detach().to(trainer.dtype).expand(runs) for p in terms.parameters]
+        self._parameters = _array(torch.stack(columns, 1))  # (R, parameters)
+        self._inputs = _array(split.x.reshape(len(split.x), -1))
+        self._first_row = _array(split.problem * split.n)
+        self._fresh = labels.flipped is None
+        self._classes = _array(labels.classes if labels.flipped is None else labels.flipped)
+        none = torch.zeros(1, 1, dtype=trainer.dtype), torch.zeros(runs, dtype=torch.int64)
+        table, rows = (labels.probabilities, labels.first_row) if labels.flipped is None else none
+        self._probabilities, self._first_probability = _array(table), _array(rows)
+        self._decay = np.array([c.optimizer.weight_decay for c in trainer.configs]).astype(real)
+        self._stopped = np.full(runs, -1)
+
+    def advance(self, steps: int) -> Tensor:
+        """Advance all runs; their losses (steps, R)."""
+        trainer = self.trainer
+        optimizer = trainer.optimizer
+        runs, size = len(trainer.configs), trainer.batches.size
+        tables = [[tensors[k] for k in self._order] for tensors in (optimizer.parameters, *self._moments())]
+        packed = [torch.cat([t.detach().reshape(runs, -1) for t in tensors], 1) for tensors in tables]
+        theta, moment, second = (_array(t) for t in (packed if len(packed) == 3 else [*packed, packed[1][:0]]))
+        index = _array(trainer.batches.take(steps))
+        like = trainer.splits["train"].x
+        draws = trainer.draws
+
+        def uniforms(wanted: bool, purpose: str, *shape: int) -> np.ndarray:
+            if not wanted:
+                return np.broadcast_to(np.zeros(1, np.float32), (steps, runs, size))
+            drawn: np.ndarray = draws.take(purpose, steps, (runs, *shape)).numpy()
+            return drawn.reshape(steps, runs, -1)
+
+        u_flip, v_flip = (uniforms(self._fresh, purpose, size) for purpose in ("flip", "flip to"))
+        u_pos = uniforms(self._positive == Choice.RANDOM, "positive", size, 1)
+        slots = size if self._positive == Choice.ALL else 1
+        u_neg = uniforms(self._negative in (Choice.RANDOM, Choice.DISTANCE_WEIGHTED), "negative", size, slots)
+        taken = optimizer.steps
+        numbers = np.arange(taken + 1, taken + steps + 1)
+        b1, b2 = optim.Adam.betas
+        is_adam = type(optimizer) is optim.Adam
+        constants = (b1, b2, optim.Adam.epsilon) if is_adam else (optim.SGD.momentum, 0.0, 0.0)
+        total = trainer.first.steps
+        factors = [
+            optim.schedule(trainer.first.optimizer.schedule, (trainer.steps + k) / total) for k in range(steps)
+        ]
+        rate = torch.stack([optimizer.lr[self._order[k]].flatten() for k in (0, -1)], 1)  # (R, 2)
+        losses = np.zeros((steps, runs), theta.dtype)
+        totals = _array(trainer.meter.total)
+        kernels.over_runs(
+            advance,
+            runs,
+            self._kernel,
+            self._words,
+            theta,
+            moment,
+            second,
+            self._sizes,
+            self._codes,
+            self._options,
+            self._parameters,
+            self._inputs,
+            self._first_row,
+            index,
+            self._classes,
+            self._fresh,
+            self._probabilities,
+            self._first_probability,
+            u_flip,
+            v_flip,
+            u_pos,
+            u_neg,
+            ADAM if is_adam else SGD,
+            np.array(constants),
+            np.array(factors, dtype=np.float64),
+            np.stack([1 - b1**numbers, 1 - b2**numbers], 1),
+            _array(rate),
+            self._decay,
+            trainer.steps,
+            trainer.check_every,
+            losses,
+            totals,
+            self._stopped,
+        )
+        self._unpack(tables, packed)
+        trainer.steps += steps
+        optimizer.steps += steps
+        trainer.meter.steps += steps
+        return torch.from_numpy(losses)
+
+    def _moments(self) -> Sequence[Sequence[Tensor]]:
+        optimizer = self.trainer.optimizer
+        return (optimizer.first, optimizer.second) if isinstance(optimizer, optim.Adam) else (optimizer.moments,)
+
+    @staticmethod
+    @torch.no_grad()
+    def _unpack(tables: Sequence[Sequence[Tensor]], packed: Sequence[Tensor]) -> None:
+        for tensors, flat in zip(tables, packed, strict=True):
+            parts = flat.split([t[0].numel() for t in tensors], dim=1)
+            for tensor, part in zip(tensors, parts, strict=True):
+                tensor.copy_(part.view(tensor.shape))

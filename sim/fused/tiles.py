@@ -1,0 +1,161 @@
+"""Products of small matrices, a tile of the result at a time in the processor's registers.
+
+A tile is up to six rows by two vectors of eight float32 (or four float64): twelve sums that grow by fused multiply-adds while a
+column of A and a row of B pass by, so that numbers are loaded once for twelve operations. Numba has no vector types; the tile
+is therefore written as instructions of LLVM, everything around it as plain loops. BLAS, asked for 64 x 64 x 64, spends much of
+its time on being asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sim.compiled import compiled
+
+PLAIN, BIAS, RELU, MASK = range(4)
+"""What a product starts and ends with: sums that start at zero; at a bias for each row; the same, and what is below zero becomes zero;
+sums that start at zero and stay zero where ``extra`` isn't above zero."""
+
+VECTOR_BYTES = 32
+
+
+def _emit(rows: int) -> Callable[..., Any]:
+    """Code of C[r, :] = sum_k A(r, k) B[k, :] for r < rows and two vectors of columns."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        from llvmlite import ir
+
+        kind, a, ai, ak, b, bk, c, ci, extra, ei, depth = arguments
+        a, b, c, extra = (
+            context.make_array(signature.args[k])(context, builder, arguments[k]).data for k in (1, 4, 6, 8)
+        )
+        number = context.get_value_type(signature.args[1].dtype)
+        size = context.get_abi_sizeof(number)
+        lanes = VECTOR_BYTES // size
+        vector, word, index = ir.VectorType(number, lanes), ir.IntType(64), ir.IntType(32)
+        name = f"llvm.fma.v{lanes}f{8 * size}"
+        fused = builder.module.globals.get(name) or ir.Function(
+            builder.module, ir.FunctionType(vector, [vector] * 3), name
+        )
+        zero = ir.Constant(vector, [0.0] * lanes)
+
+        def whole(value: int) -> Any:
+            return ir.Constant(word, value)
+
+        def at(pointer: Any, row: Any, stride: Any, half: int = 0) -> Any:
+            return builder.gep(pointer, [builder.add(builder.mul(row, stride), whole(lanes * half))])
+
+        def spread(value: Any) -> Any:
+            single = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.Constant(index, 0))
+            everywhere = ir.Constant(ir.VectorType(index, lanes), [0] * lanes)
+            return builder.shuffle_vector(single, ir.Constant(vector, ir.Undefined), everywhere)
+
+        def load(pointer: Any) -> Any:
+            value = builder.load(builder.bitcast(pointer, vector.as_pointer()))
+            value.align = size
+            return value
+
+        def store(value: Any, pointer: Any) -> None:
+            builder.store(value, builder.bitcast(pointer, vector.as_pointer())).align = size
+
+        def is_one_of(*kinds: int) -> Any:
+            either = [builder.icmp_signed("==", kind, whole(k)) for k in kinds]
+            return builder.or_(*either)
+
+        tile = [(r, half) for r in range(rows) for half in range(2)]
+        biased = is_one_of(BIAS, RELU)
+        starts = [
+            builder.select(biased, spread(builder.load(builder.gep(extra, [whole(r)]))), zero) for r in range(rows)
+        ]
+        before = builder.basic_block
+        loop, after = builder.append_basic_block("products"), builder.append_basic_block("sums")
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        k = builder.phi(word)
+        k.add_incoming(whole(0), before)
+        sums = {place: builder.phi(vector) for place in tile}
+        row = [load(at(b, k, bk, half)) for half in range(2)]
+        grown = {}
+        for r in range(rows):
+            factor = spread(builder.load(builder.gep(a, [builder.add(builder.mul(k, ak), builder.mul(whole(r), ai))])))
+            for half in range(2):
+                grown[r, half] = builder.call(fused, [factor, row[half], sums[r, half]])
+        following = builder.add(k, whole(1))
+        k.add_incoming(following, loop)
+        for (r, half), value in grown.items():
+            sums[r, half].add_incoming(starts[r], before)
+            sums[r, half].add_incoming(value, loop)
+        builder.cbranch(builder.icmp_signed("<", following, depth), loop, after)
+        builder.position_at_end(after)
+        for r, half in tile:
+            store(grown[r, half], at(c, whole(r), ci, half))
+        # Zero by a gate: the sums themselves, or what stands in ``extra``.
+        masked = builder.icmp_signed("==", kind, whole(MASK))
+        gate, stride = builder.select(masked, extra, c), builder.select(masked, ei, ci)
+        with builder.if_then(is_one_of(RELU, MASK)):
+            for r, half in tile:
+                is_open = builder.fcmp_ordered(">", load(at(gate, whole(r), stride, half)), zero)
+                store(builder.select(is_open, grown[r, half], zero), at(c, whole(r), ci, half))
+        return context.get_dummy_value()
+
+    return generate
+
+
+def _tile(rows: int) -> Any:
+    from numba import types
+    from numba.extending import intrinsic
+
+    @intrinsic
+    def tile(
+        typing: Any, kind: Any, a: Any, ai: Any, ak: Any, b: Any, bk: Any, c: Any, ci: Any, extra: Any, ei: Any, depth: Any
+    ) -> Any:
+        word = types.int64
+        return types.void(word, a, word, word, b, word, c, word, extra, word, word), _emit(rows)
+
+    return tile
+
+
+_six, _four, _two, _one = (_tile(rows) for rows in (6, 4, 2, 1))
+
+
+@compiled
+def product(
+    kind: int,
+    a: Any,
+    ai: int,
+    ak: int,
+    b: Any,
+    bk: int,
+    c: Any,
+    ci: int,
+    extra: Any,
+    ei: int,
+    rows: int,
+    columns: int,
+    depth: int,
+) -> None:
+    """C(i, j) = sum_k A(i, k) B(k, j), with A(i, k) at ``a[i ai + k ak]``, B(k, j) at ``b[k bk + j]`` and C(i, j) at ``c[i ci + j]``.
+
+    Columns are taken 16 (float64: 8) at a time: rows of B and C must have room for a multiple of that. ``extra`` is the bias by row
+    or, for MASK, the gate (i, j) at ``extra[i ei + j]``; else any array as long as C.
+    """
+    step = 64 // c.itemsize
+    for j in range(0, columns, step):
+        i = 0
+        while i < rows:
+            left = rows - i
+            x, y, z = a[i * ai :], b[j:], c[i * ci + j :]
+            more = extra[i * ei + j :] if kind == MASK else extra[i:]
+            if left >= 6:
+                _six(kind, x, ai, ak, y, bk, z, ci, more, ei, depth)
+                i += 6
+            elif left >= 4:
+                _four(kind, x, ai, ak, y, bk, z, ci, more, ei, depth)
+                i += 4
+            elif left >= 2:
+                _two(kind, x, ai, ak, y, bk, z, ci, more, ei, depth)
+                i += 2
+            else:
+                _one(kind, x, ai, ak, y, bk, z, ci, more, ei, depth)
+                i += 1
