@@ -11,20 +11,15 @@ import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from enum import IntEnum
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-numba: Any
-try:
-    import numba
-except ImportError:
-    numba = None
-
-AVAILABLE: bool = numba is not None
-"""Whether the kernels can be used here; set it to False to do without them."""
+# AVAILABLE: whether the kernels can be used here; set it to False to do without them.
+from sim.compiled import AVAILABLE as AVAILABLE
+from sim.compiled import compiled
 
 
 class Choice(IntEnum):
@@ -51,8 +46,6 @@ class Choice(IntEnum):
 
 BRUTE_FORCE_UP_TO = 512
 """Batch size up to which comparing every positive with every negative beats sorting."""
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 _pool = ThreadPoolExecutor(torch.get_num_threads())
 
@@ -83,18 +76,7 @@ def over_runs(kernel: Callable[..., None], runs: int, *tensors: Any) -> None:
         future.result()
 
 
-# Sums and minima may be taken in any order; NaN can't be told from other numbers, but a run with one is stopped anyway.
-FAST = {"nnan", "nsz", "reassoc", "contract"}
-
-
-def _compiled(function: Function) -> Function:
-    compiled: Function = (
-        numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")(function) if AVAILABLE else function
-    )
-    return compiled
-
-
-@_compiled
+@compiled
 def _squared_row(x: Any, r: int, i: int, row: Any) -> None:
     """Squared distances from point i to all; ``x`` is (R, m, B) so that the inner loop runs along memory."""
     row[:] = 0
@@ -105,7 +87,7 @@ def _squared_row(x: Any, r: int, i: int, row: Any) -> None:
             row[j] += gap * gap
 
 
-@_compiled
+@compiled
 def _pick(kind: int, nearest: bool, row: Any, mask: Any, u: float, beyond: float) -> int:
     """Position of the choice, or -1: the first of the nearest (or farthest), or the floor(u n)-th of n."""
     if kind == Choice.RANDOM:
@@ -134,7 +116,7 @@ def _pick(kind: int, nearest: bool, row: Any, mask: Any, u: float, beyond: float
     return -1
 
 
-@_compiled
+@compiled
 def _singles(
     x: Any, labels: Any, pos: int, neg: int, u_pos: Any, u_neg: Any, chosen: Any, found: Any, first: int, last: int
 ) -> None:
@@ -209,7 +191,7 @@ def choose_singles(
     return chosen, found
 
 
-@_compiled
+@compiled
 def _counts(
     reach: Any, d_an: Any, pos: Any, neg: Any, inclusive: bool, of_pos: Any, of_neg: Any, first: int, last: int
 ) -> None:
@@ -273,7 +255,7 @@ def active_counts(reach: Tensor, d_an: Tensor, pos: Tensor, neg: Tensor, inclusi
     return of_pos, of_neg
 
 
-@_compiled
+@compiled
 def _adam(
     value: Any,
     gradient: Any,
@@ -335,7 +317,7 @@ def adam(
     over_runs(_adam, len(parameter), *flat, rate.to(parameter.dtype), *betas, unbias, epsilon)
 
 
-@_compiled
+@compiled
 def _weighted(
     d: Any, other: Any, dim: int, floor: float, cutoff: float, u: Any, index: Any, mask: Any, first: int, last: int
 ) -> None:
