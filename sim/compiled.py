@@ -16,9 +16,9 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from platformdirs import user_cache_dir
 
@@ -46,7 +46,15 @@ OLD = 30 * 24 * 3600.0
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def compiled(function: Function) -> Function:
+@overload
+def compiled(function: Function) -> Function: ...
+
+
+@overload
+def compiled(*, fastmath: Collection[str]) -> Callable[[Function], Function]: ...
+
+
+def compiled(function: Any = None, *, fastmath: Collection[str] = FAST) -> Any:
     """Decorator: a function in machine code from its first call on, where Numba is installed.
 
     Its machine code is kept in ``__pycache__`` beside its file, in the user's cache folder if that can't be written, else in a
@@ -58,6 +66,8 @@ def compiled(function: Function) -> Function:
     function : callable
         In the part of Python that Numba compiles. Other threads run beside it. What it reads beside its arguments (functions,
         classes, numbers) is what it was at the first call.
+    fastmath : collection of str
+        What the compiler may take for granted of numbers, in LLVM's words.
 
     Examples
     --------
@@ -71,12 +81,38 @@ def compiled(function: Function) -> Function:
     >>> total(np.array([1.0, 2.0]))
     3.0
     """
+    if function is None:
+        return functools.partial(compiled, fastmath=fastmath)
     if not AVAILABLE:
         return function
-    dispatcher: Any = numba.njit(nogil=True, fastmath=set(FAST), error_model="numpy")(function)
+    dispatcher = numba.njit(nogil=True, fastmath=set(fastmath), error_model="numpy")(function)
     if os.path.isfile(function.__code__.co_filename):  # not of a notebook
-        dispatcher._cache = _Kept(function)
-    return dispatcher  # type: ignore[no-any-return]
+        dispatcher._cache = _Kept(function, fastmath)
+    return dispatcher
+
+
+def compiled_for(signature: Any, function: Callable[..., Any], *, fastmath: Collection[str] = FAST) -> Any:
+    """A function in machine code for one signature of Numba, kept as those of `compiled`, that compiled code can be handed as an argument.
+
+    Raises
+    ------
+    ImportError
+        Without Numba.
+
+    Examples
+    --------
+    >>> if AVAILABLE:
+    ...     whole = numba.types.int64
+    ...     doubled = compiled_for(whole(whole), lambda x: 2 * x)
+    """
+    from numba.core.ccallback import CFunc
+
+    options = {"nopython": True, "fastmath": set(fastmath), "error_model": "numpy"}
+    found = CFunc(function, numba.core.sigutils.normalize_signature(signature), {}, options)
+    if os.path.isfile(function.__code__.co_filename):
+        found._cache = _Kept(function, fastmath)
+    found.compile()
+    return found
 
 
 def has_fma() -> bool:
@@ -104,8 +140,8 @@ class _Kept:
 
     cache_path = None
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._function = function
+    def __init__(self, function: Callable[..., Any], fastmath: Collection[str]) -> None:
+        self._function, self._fastmath = function, sorted(fastmath)
         self._file = Path(function.__code__.co_filename)
 
     def load_overload(self, signature: Any, target: Any) -> Any:
@@ -141,7 +177,7 @@ class _Kept:
 
     def _name(self, signature: Any, codegen: Any) -> str:
         versions = numba.__version__, sys.implementation.cache_tag, codegen.magic_tuple()
-        made_from = repr((signature, versions, FAST)) + source.of_function(self._function)
+        made_from = repr((signature, versions, self._fastmath)) + source.of_function(self._function)
         key = digest(made_from.encode(errors="surrogatepass"))
         return f"{self._function.__module__}.{self._function.__name__}.{key[:32]}{ENDING}"
 

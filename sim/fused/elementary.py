@@ -14,7 +14,7 @@ import numpy as np
 from sim.compiled import compiled
 
 # No reassociation here: the differences below are exact in the order that they are written in.
-EXACT = {"nsz", "contract"}
+EXACT = ("contract", "nsz")
 
 LOG2_E = 1 / math.log(2)
 # ln 2 in two parts: k times the first one is exact in float32, too.

@@ -13,7 +13,8 @@ import numpy as np
 
 from sim.compiled import compiled
 from sim.fused.elementary import exp_row, softplus_row, tanh_row
-from sim.fused.tiles import BIAS, MASK, PLAIN, RELU, product
+from sim.fused.stages import stage
+from sim.fused.tiles import BIAS, MASK, PLAIN, RELU, product, turn
 
 ACTIVATIONS = {"relu": 0, "tanh": 1, "softplus": 2, "gelu": 3}
 """Codes of the activations in `sim.nets`."""
@@ -61,20 +62,22 @@ ERFC_SINGLE = 13
 """Coefficients that float32 needs."""
 
 
-@compiled
+@stage("void row words word row row row scale word")
 def forward(
     theta: Any, sizes: Any, activation: int, acts: Any, slopes: Any, room: Any, scale: Any, stride: int
 ) -> None:
     """Fill ``acts`` from its first layer (the inputs) on; ``slopes`` with the activations' derivatives, where these are not ReLU."""
     at = here = 0
     last = len(sizes) - 2
+    # Not a literal, for which Numba would compile a product of its own.
+    one = np.int64(1)
     for layer in range(last + 1):
         fan_in, fan_out = sizes[layer], sizes[layer + 1]
         following = here + fan_in * stride
         kind = RELU if layer < last and activation == _RELU else BIAS
         bias = theta[at + fan_in * fan_out :]
         product(
-            kind, theta[at:], 1, fan_out, acts[here:], stride, acts[following:], stride, bias, 0, fan_out, stride, fan_in
+            kind, theta[at:], one, fan_out, acts[here:], stride, acts[following:], stride, bias, one, fan_out, stride, fan_in
         )  # fmt: skip
         if layer < last and activation != _RELU:
             for row in range(following, following + fan_out * stride, stride):
@@ -83,7 +86,7 @@ def forward(
         here = following
 
 
-@compiled(fastmath={"nsz", "contract"})
+@compiled(fastmath=("contract", "nsz"))
 def _activate(activation: int, x: Any, slope: Any, room: Any, scale: Any) -> None:
     """x becomes its activation, slope the derivative there."""
     real = x.dtype.type
@@ -102,7 +105,7 @@ def _activate(activation: int, x: Any, slope: Any, room: Any, scale: Any) -> Non
         _gelu(x, slope, room, scale)
 
 
-@compiled(fastmath={"nsz", "contract"})
+@compiled(fastmath=("contract", "nsz"))
 def _gelu(x: Any, slope: Any, room: Any, scale: Any) -> None:
     """x Phi(x), and Phi(x) + x phi(x) in ``slope``."""
     real = x.dtype.type
@@ -123,7 +126,7 @@ def _gelu(x: Any, slope: Any, room: Any, scale: Any) -> None:
     _finish_gelu(x, slope, room, scale)
 
 
-@compiled(fastmath={"nsz", "contract"})
+@compiled(fastmath=("contract", "nsz"))
 def _finish_gelu(x: Any, slope: Any, room: Any, scale: Any) -> None:
     real = x.dtype.type
     one, two = real(1), real(2)
@@ -137,7 +140,7 @@ def _finish_gelu(x: Any, slope: Any, room: Any, scale: Any) -> None:
         x[j] = x[j] * share
 
 
-@compiled
+@stage("void row words word row row row row row row row word word")
 def backward(
     theta: Any,
     sizes: Any,
@@ -161,6 +164,7 @@ def backward(
         at += sizes[layer] * sizes[layer + 1] + sizes[layer + 1]
         here += sizes[layer] * stride
     step = 64 // acts.itemsize
+    one, plain = np.int64(1), np.int64(PLAIN)
     for layer in range(len(sizes) - 2, -1, -1):
         fan_in, fan_out = sizes[layer], sizes[layer + 1]
         at -= fan_in * fan_out + fan_out
@@ -184,19 +188,19 @@ def backward(
                     weights[k * fan_out + o] = total
         else:
             width = (fan_out + step - 1) // step * step
-            _turn(up, stride, fan_out, batch, turned, width)
+            turn(up, stride, fan_out, batch, turned, width)
             if width == fan_out:
                 product(
-                    PLAIN, given, stride, 1, turned, width, weights, width, weights, 0, fan_in, width, batch
+                    plain, given, stride, one, turned, width, weights, width, weights, one, fan_in, width, batch
                 )  # fmt: skip
             else:
-                product(PLAIN, given, stride, 1, turned, width, padded, width, padded, 0, fan_in, width, batch)
+                product(plain, given, stride, one, turned, width, padded, width, padded, one, fan_in, width, batch)
                 for k in range(fan_in):
                     for o in range(fan_out):
                         weights[k * fan_out + o] = padded[k * width + o]
         if layer:
             kind = MASK if activation == _RELU else PLAIN
-            product(kind, theta[at:], fan_out, 1, up, stride, down, stride, given, stride, fan_in, stride, fan_out)
+            product(kind, theta[at:], fan_out, one, up, stride, down, stride, given, stride, fan_in, stride, fan_out)
             if activation != _RELU:
                 own = slopes[here:]
                 for j in range(fan_in * stride):
@@ -204,41 +208,37 @@ def backward(
             up, down = down, up
 
 
-@compiled
-def _turn(x: Any, stride: int, rows: int, columns: int, out: Any, width: int) -> None:
-    """out[j, i] = x[i, j], in blocks that stay in the nearest cache."""
-    for first in range(0, columns, 8):
-        for i in range(rows):
-            for j in range(first, min(first + 8, columns)):
-                out[j * width + i] = x[i * stride + j]
-
-
-@compiled
+@stage("void row row word word word")
 def normalise(x: Any, norms: Any, dim: int, batch: int, stride: int) -> None:
     """Put each sample, a column of x, on the unit sphere; ``norms``: by what it was divided."""
     real = x.dtype.type
     for j in range(batch):
         norms[j] = real(0)
     for k in range(dim):
+        row = x[k * stride : k * stride + batch]
         for j in range(batch):
-            norms[j] += x[k * stride + j] * x[k * stride + j]
+            norms[j] += row[j] * row[j]
     for j in range(batch):
         norms[j] = max(np.sqrt(norms[j]), real(EPSILON))
     for k in range(dim):
+        row = x[k * stride : k * stride + batch]
         for j in range(batch):
-            x[k * stride + j] /= norms[j]
+            row[j] /= norms[j]
 
 
-@compiled
+@stage("void row row row row word word word")
 def back_through_norm(x: Any, norms: Any, gradient: Any, along: Any, dim: int, batch: int, stride: int) -> None:
     """The gradient for the samples before `normalise` from that for those after it, x; in place."""
     real = x.dtype.type
     for j in range(batch):
         along[j] = real(0)
     for k in range(dim):
+        row, slope = x[k * stride : k * stride + batch], gradient[k * stride : k * stride + batch]
         for j in range(batch):
-            along[j] += x[k * stride + j] * gradient[k * stride + j]
+            along[j] += row[j] * slope[j]
+    for j in range(batch):
+        along[j] = along[j] if norms[j] > real(EPSILON) else real(0)
     for k in range(dim):
+        row, slope = x[k * stride : k * stride + batch], gradient[k * stride : k * stride + batch]
         for j in range(batch):
-            inward = along[j] if norms[j] > real(EPSILON) else real(0)
-            gradient[k * stride + j] = (gradient[k * stride + j] - x[k * stride + j] * inward) / norms[j]
+            slope[j] = (slope[j] - row[j] * along[j]) / norms[j]

@@ -13,6 +13,8 @@ import numpy as np
 
 from sim.compiled import compiled
 from sim.fused.elementary import exp_row, log_row
+from sim.fused.lanes import extremes
+from sim.fused.stages import stage
 from sim.kernels import Choice
 
 DISTANCE, SQUARED, DOT = range(3)
@@ -22,18 +24,26 @@ _RANDOM, _EASY, _HARD, _SEMIHARD = int(Choice.RANDOM), int(Choice.EASY), int(Cho
 _ALL, _WEIGHTED = int(Choice.ALL), int(Choice.DISTANCE_WEIGHTED)
 
 # Choices compare numbers that are there, or infinite; a run with NaN is stopped anyway.
-FAST = {"nnan", "nsz", "reassoc", "contract"}
+FAST = ("contract", "nnan", "nsz", "reassoc")
 
 
 @compiled(fastmath=FAST)
 def squared_row(x: Any, i: int, row: Any, dim: int, batch: int, stride: int) -> None:
     """Squared distances from sample i to all."""
+    if dim == 2:
+        # The plane, where most is looked at: one loop instead of three.
+        across, up = x[:batch], x[stride : stride + batch]
+        a, b = across[i], up[i]
+        for j in range(batch):
+            row[j] = (across[j] - a) * (across[j] - a) + (up[j] - b) * (up[j] - b)
+        return
     for j in range(batch):
         row[j] = 0
     for k in range(dim):
-        here = x[k * stride + i]
+        points = x[k * stride : k * stride + batch]
+        here = points[i]
         for j in range(batch):
-            gap = x[k * stride + j] - here
+            gap = points[j] - here
             row[j] += gap * gap
 
 
@@ -43,75 +53,74 @@ def dot_row(x: Any, i: int, row: Any, dim: int, batch: int, stride: int) -> None
     for j in range(batch):
         row[j] = 0
     for k in range(dim):
-        here = x[k * stride + i]
+        points = x[k * stride : k * stride + batch]
+        here = points[i]
         for j in range(batch):
-            row[j] += x[k * stride + j] * here
+            row[j] += points[j] * here
 
 
-@compiled(fastmath=FAST)
-def _extreme(sign: int, row: Any, labels: Any, own: int, of_own: bool, i: int, beyond: float, values: Any) -> int:
-    """The first of the least ``sign * row`` above ``sign * beyond`` among samples of one's own label, or of others; -1: none."""
-    real = row.dtype.type
-    infinite, factor = real(np.inf), real(sign)
-    limit = factor * real(beyond)
-    for j in range(len(row)):
-        value = factor * row[j]
-        wanted = (labels[j] == own) == of_own
-        values[j] = value if wanted and value > limit else infinite
-    if of_own:
-        values[i] = infinite
-    best = infinite
-    for j in range(len(row)):
-        best = min(best, values[j])
-    if best == infinite:
-        return -1
-    place = np.int32(len(row))
-    for j in range(len(row)):
-        place = min(place, np.int32(j) if values[j] == best else np.int32(len(row)))
-    return int(place)
-
-
-@compiled(fastmath=FAST)
-def _one(
+@compiled
+def _choose(
     kind: int,
-    of_own: bool,
-    row: Any,
+    of_own: int,
+    x: Any,
     labels: Any,
-    i: int,
     u: Any,
-    beyond: float,
-    values: Any,
-    weights: Any,
+    beyond: Any,
+    chosen: Any,
+    squared: Any,
+    room: Any,
     scale: Any,
+    groups: Any,
     dim: int,
-) -> int:
-    """What a policy of single samples chooses for anchor i; -1: nothing."""
-    own = labels[i]
+    batch: int,
+    stride: int,
+) -> None:
+    """What a policy of single samples chooses for every anchor, -1: nothing, and at which squared distance.
+
+    ``beyond``: squared distances of the other side's choices; what is written may take their place.
+    """
+    row, limit = room[0], room[1]
     if kind == _RANDOM:
-        count = 0
-        for j in range(len(row)):
-            count += (labels[j] == own) == of_own
-        count -= of_own
-        left = min(int(u * count), count - 1)
-        for j in range(len(row)):
-            if (labels[j] == own) == of_own and not (of_own and j == i):
-                if left == 0:
-                    return j
-                left -= 1
-        return -1
-    if kind == _WEIGHTED:
-        total = cumulative_weights(row, labels, own, values, weights, scale, dim)
-        return inverted(weights, row.dtype.type(u) * total, total) if total > 0 else -1
-    # An easy positive is near, an easy negative far.
-    near = (kind == _EASY) == of_own
-    if kind == _SEMIHARD:
-        near = not of_own
+        for i in range(batch):
+            listed = _listed(groups, batch, of_own, i)
+            count = len(listed) - of_own
+            left = min(int(u[i] * count), count - 1)
+            # The anchor itself stands in the list of its label.
+            left += of_own and left >= groups[batch + i]
+            chosen[i] = listed[left] if count > 0 else -1
+    elif kind == _WEIGHTED:
+        for i in range(batch):
+            squared_row(x, i, row[:batch], dim, batch, stride)
+            total = cumulative_weights(row[:batch], labels, labels[i], limit[:batch], room[2, :batch], scale, dim)
+            chosen[i] = inverted(room[2, :batch], row.dtype.type(u[i]) * total, total) if total > 0 else -1
     else:
-        beyond = -np.inf if near else np.inf
-    return _extreme(1 if near else -1, row, labels, own, of_own, i, beyond, values)
+        # An easy positive is near, an easy negative far; a semi-hard negative is the nearest, a positive the farthest.
+        near = (kind == _EASY) == (of_own == 1)
+        if kind == _SEMIHARD:
+            near = of_own == 0
+        sign = row.dtype.type(1 if near else -1)
+        for i in range(batch):
+            limit[i] = sign * beyond[i] if kind == _SEMIHARD else row.dtype.type(-np.inf)
+        extremes(sign, x, labels, of_own, limit, squared, chosen, dim, batch, stride)
+        for i in range(batch):
+            squared[i] *= sign
+        return
+    for i in range(batch):
+        squared[i] = squared_between(x, i, chosen[i], dim, stride) if chosen[i] >= 0 else np.inf
 
 
-@compiled(fastmath={"nsz", "contract"})
+@compiled(fastmath=("contract",))
+def squared_between(x: Any, i: int, j: int, dim: int, stride: int) -> float:
+    """Squared distance of two samples, summed in the order, and rounded, as in `sim.fused.lanes`: ties stay ties."""
+    total = x.dtype.type(0)
+    for k in range(dim):
+        gap = x[k * stride + i] - x[k * stride + j]
+        total += gap * gap
+    return total
+
+
+@compiled(fastmath=("contract", "nsz"))
 def cumulative_weights(row: Any, labels: Any, own: int, room: Any, weights: Any, scale: Any, dim: int) -> float:
     """``weights``: cumulative weights of `sim.samplers.negatives.distance_weighted` over other labels; their total is returned."""
     real = row.dtype.type
@@ -187,7 +196,9 @@ def _values(value: int, squared: Any, x: Any, i: int, out: Any, dim: int, batch:
             out[j] = squared[j]
 
 
-@compiled
+@stage(
+    "void row places word word word uniforms uniforms word word word words places row words places row room scale places"
+)
 def find(
     x: Any,
     labels: Any,
@@ -207,76 +218,133 @@ def find(
     n: Any,
     room: Any,
     scale: Any,
+    groups: Any,
 ) -> None:
-    """Fill the lists: where they begin, positions in the batch, and what the loss is given."""
-    row, weights, values, entries = room[0, :batch], room[1, :batch], room[2, :batch], room[3, :batch]
+    """Fill the lists: where they begin, positions in the batch, and what the loss is given; ``groups``: room for B (B + 4) places,
+    and for two rows more."""
     scale = scale[:batch]
+    row, weights, values, entries, beyond = room[0, :batch], room[1, :batch], room[2, :batch], room[3, :batch], room[4]
+    mine, theirs = np.int64(1), np.int64(0)  # no literals, for which Numba would compile functions of their own
+    of_p, of_n = groups[:stride], groups[stride : 2 * stride]
+    groups = groups[2 * stride :]
+    if positive == _ALL or negative == _ALL or positive == _RANDOM or negative == _RANDOM:
+        _group(labels, groups)
+    if positive == _SEMIHARD:
+        _choose(negative, theirs, x, labels, u_neg, beyond, of_n, beyond, room, scale, groups, dim, batch, stride)
+        _choose(positive, mine, x, labels, u_pos, beyond, of_p, beyond, room, scale, groups, dim, batch, stride)
+    else:
+        if positive != _ALL:
+            _choose(positive, mine, x, labels, u_pos, beyond, of_p, beyond, room, scale, groups, dim, batch, stride)
+        if negative == _EASY or negative == _HARD or (positive != _ALL and negative != _ALL):
+            _choose(negative, theirs, x, labels, u_neg, beyond, of_n, beyond, room, scale, groups, dim, batch, stride)
     count_p = count_n = 0
     first_p[0] = first_n[0] = 0
     for i in range(batch):
-        own = labels[i]
-        if positive != _ALL or negative != _ALL or value != DOT:
-            squared_row(x, i, row, dim, batch, stride)
-        if positive != _ALL:
-            a = b = -1
-            if positive == _SEMIHARD:
-                b = _one(negative, False, row, labels, i, u_neg[i], 0.0, values, weights, scale, dim)
-                if b >= 0:
-                    a = _one(positive, True, row, labels, i, u_pos[i], row[b], values, weights, scale, dim)
-                b = b if a >= 0 else -1
-            else:
-                a = _one(positive, True, row, labels, i, u_pos[i], 0.0, values, weights, scale, dim)
-                if negative != _ALL and (negative != _SEMIHARD or a >= 0):
-                    beyond = row[max(a, 0)]
-                    b = _one(negative, False, row, labels, i, u_neg[i], beyond, values, weights, scale, dim)
-                if negative == _SEMIHARD and b < 0:
-                    a = -1
-            if a >= 0:
-                at_p[count_p], p[count_p] = a, between(value, x, i, a, dim, stride)
-                count_p += 1
-            if b >= 0:
-                at_n[count_n], n[count_n] = b, between(value, x, i, b, dim, stride)
-                count_n += 1
-            if negative == _ALL:
-                _values(value, row, x, i, entries, dim, batch, stride)
-                count_n = _keep(labels, own, False, i, entries, at_n, n, count_n)
-        else:
+        if positive == _ALL or negative == _ALL:
+            if value != DOT or positive != _ALL or negative != _ALL:
+                squared_row(x, i, row, dim, batch, stride)
             _values(value, row, x, i, entries, dim, batch, stride)
-            before = count_p
-            count_p = _keep(labels, own, True, i, entries, at_p, p, count_p)
-            if negative == _ALL:
-                count_n = _keep(labels, own, False, i, entries, at_n, n, count_n)
-            elif negative == _EASY or negative == _HARD:
-                b = _one(negative, False, row, labels, i, u_neg[i], 0.0, values, weights, scale, dim)
+        before = count_p
+        if positive == _ALL:
+            count_p = _keep(groups, mine, i, entries, at_p, p, count_p)
+        else:
+            # The side that waits for the other one takes it down with it where it finds nothing.
+            if (positive == _SEMIHARD and of_p[i] < 0) or (negative == _SEMIHARD and of_n[i] < 0):
+                of_p[i] = of_n[i] = -1
+            if of_p[i] >= 0:
+                at_p[count_p], p[count_p] = of_p[i], between(value, x, i, of_p[i], dim, stride)
+                count_p += 1
+        if negative == _ALL:
+            count_n = _keep(groups, theirs, i, entries, at_n, n, count_n)
+        elif positive != _ALL or negative == _EASY or negative == _HARD:
+            if of_n[i] >= 0:
+                at_n[count_n], n[count_n] = of_n[i], between(value, x, i, of_n[i], dim, stride)
+                count_n += 1
+        elif negative == _SEMIHARD:
+            kept = before
+            for k in range(before, count_p):
+                a = at_p[k]
+                b = _nearest_beyond(row, labels, labels[i], row[a])
                 if b >= 0:
+                    at_p[kept], p[kept] = a, p[k]
                     at_n[count_n], n[count_n] = b, entries[b]
+                    kept += 1
                     count_n += 1
-            elif negative == _SEMIHARD:
-                kept = before
-                for k in range(before, count_p):
-                    a = at_p[k]
-                    b = _one(negative, False, row, labels, i, u_neg[i], row[a], values, weights, scale, dim)
-                    if b >= 0:
-                        at_p[kept], p[kept] = a, p[k]
-                        at_n[count_n], n[count_n] = b, entries[b]
-                        kept += 1
-                        count_n += 1
-                count_p = kept
-            else:
-                count_n = _drawn(
-                    negative, row, labels, own, u_neg[i * batch : (i + 1) * batch], entries, at_p, before, count_p,
-                    at_n, n, count_n, values, weights, scale, dim
-                )  # fmt: skip
+            count_p = kept
+        else:
+            count_n = _drawn(
+                negative, row, labels, labels[i], u_neg[i * batch : (i + 1) * batch], entries, at_p, before, count_p,
+                at_n, n, count_n, values, weights, scale, dim
+            )  # fmt: skip
         first_p[i + 1], first_n[i + 1] = count_p, count_n
 
 
+@compiled(fastmath=FAST)
+def _nearest_beyond(row: Any, labels: Any, own: int, limit: float) -> int:
+    """The first of the nearest samples of other labels that are farther than a limit; -1: there is none."""
+    best, place = row.dtype.type(np.inf), -1
+    for j in range(len(row)):
+        if labels[j] != own and row[j] > limit and row[j] < best:
+            best, place = row[j], j
+    return place
+
+
 @compiled
-def _keep(labels: Any, own: int, of_own: bool, i: int, entries: Any, at: Any, out: Any, count: int) -> int:
+def _group(labels: Any, groups: Any) -> None:
+    """Write down who has the same label. B places each: a sample's label, numbered anew; its rank among those of its label; where the
+    list of a label ends; these lists, one after the other; then for each label the list of all others."""
+    batch = len(labels)
+    number, rank, end = groups[:batch], groups[batch : 2 * batch], groups[2 * batch : 3 * batch]
+    mates = groups[3 * batch : 4 * batch]
+    found = 0
+    for i in range(batch):
+        k = 0
+        while k < found and labels[mates[k]] != labels[i]:
+            k += 1
+        if k == found:
+            mates[k] = i
+            found += 1
+        number[i] = k
+    count = 0
+    for k in range(found):
+        others = groups[(4 + k) * batch : (5 + k) * batch]
+        first, rest = count, 0
+        for j in range(batch):
+            if number[j] == k:
+                mates[count] = j
+                rank[j] = count - first
+                count += 1
+            else:
+                others[rest] = j
+                rest += 1
+        end[k] = count
+
+
+@compiled
+def _listed(groups: Any, batch: int, of_own: int, i: int) -> Any:
+    """The samples of anchor i's label, itself among them, or all others."""
+    k = groups[i]
+    first, last = groups[2 * batch + k - 1] if k else 0, groups[2 * batch + k]
+    if of_own:
+        return groups[3 * batch + first : 3 * batch + last]
+    return groups[(4 + k) * batch : (5 + k) * batch - (last - first)]
+
+
+@compiled(fastmath=FAST)
+def _keep(groups: Any, of_own: int, i: int, entries: Any, at: Any, out: Any, count: int) -> int:
     """Append all samples of the anchor's label but itself, or of other labels."""
-    for j in range(len(entries)):
-        at[count], out[count] = j, entries[j]
-        count += (labels[j] == own) == of_own and not (of_own and j == i)
-    return count
+    batch = len(entries)
+    listed = _listed(groups, batch, of_own, i)
+    length = len(listed) - of_own
+    place, value = at[count : count + length], out[count : count + length]
+    before = groups[batch + i] if of_own else length
+    for j in range(before):
+        place[j] = listed[j]
+        value[j] = entries[listed[j]]
+    for j in range(before, length):
+        place[j] = listed[j + 1]
+        value[j] = entries[listed[j + 1]]
+    return count + length
 
 
 @compiled
@@ -315,40 +383,55 @@ def _drawn(
 
 
 @compiled
+def _coefficients(value: int, count: int, values: Any, slopes: Any) -> None:
+    """By what the difference of two samples is multiplied, from the derivative with respect to their distance; in place."""
+    if value == DISTANCE:
+        for k in range(count):
+            # Two samples at one place: zero is an element of the subdifferential.
+            slopes[k] = slopes[k] / values[k] if values[k] > 0 else slopes.dtype.type(0)
+    elif value == SQUARED:
+        for k in range(count):
+            slopes[k] *= slopes.dtype.type(2)
+
+
+@stage("void word row words places row row words places row row row room word word word")
 def back(
     value: int,
     x: Any,
-    first: Any,
-    at: Any,
-    values: Any,
-    slopes: Any,
+    first_p: Any,
+    at_p: Any,
+    p: Any,
+    slope_p: Any,
+    first_n: Any,
+    at_n: Any,
+    n: Any,
+    slope_n: Any,
     gradient: Any,
     room: Any,
     dim: int,
     batch: int,
     stride: int,
 ) -> None:
-    """Add what the derivatives ``slopes`` with respect to a list's values are to the gradient for the samples."""
-    real = x.dtype.type
+    """Gradient for the samples from the derivatives with respect to the lists' values, which are overwritten."""
     row = room[0, :batch]
+    _coefficients(value, first_p[batch], p, slope_p)
+    _coefficients(value, first_n[batch], n, slope_n)
+    for k in range(dim * stride):
+        gradient[k] = 0
     for i in range(batch):
-        count = first[i + 1] - first[i]
-        if count > 2:
-            for j in range(batch):
-                row[j] = 0
-        for k in range(first[i], first[i + 1]):
-            slope = slopes[k]
-            if value == DISTANCE:
-                # Two samples at one place: zero is an element of the subdifferential.
-                slope = slope / values[k] if values[k] > 0 else real(0)
-            elif value == SQUARED:
-                slope = real(2) * slope
-            if count > 2:
-                row[at[k]] += slope
-            else:
-                _between(value, slope, x, i, at[k], gradient, dim, stride)
-        if count > 2:
-            _from_row(value, row, x, i, gradient, dim, batch, stride)
+        if first_p[i + 1] - first_p[i] + first_n[i + 1] - first_n[i] <= 2:
+            for k in range(first_p[i], first_p[i + 1]):
+                _between(value, slope_p[k], x, i, at_p[k], gradient, dim, stride)
+            for k in range(first_n[i], first_n[i + 1]):
+                _between(value, slope_n[k], x, i, at_n[k], gradient, dim, stride)
+            continue
+        for j in range(batch):
+            row[j] = 0
+        for k in range(first_p[i], first_p[i + 1]):
+            row[at_p[k]] += slope_p[k]
+        for k in range(first_n[i], first_n[i + 1]):
+            row[at_n[k]] += slope_n[k]
+        _from_row(value, row, x, i, gradient, dim, batch, stride)
 
 
 @compiled

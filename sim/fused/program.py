@@ -11,7 +11,8 @@ from torch import Tensor
 
 from sim import kernels, optim
 from sim.compiled import has_fma
-from sim.fused.net import ACTIVATIONS
+from sim.fused import net as nets
+from sim.fused import pairs
 from sim.fused.step import ADAM, SGD, advance
 from sim.fused.terms import Terms
 from sim.kernels import Choice
@@ -103,7 +104,16 @@ class Program:
         assert terms is not None
         runs = len(trainer.configs)
         real = "float32" if trainer.dtype == torch.float32 else "float64"
-        self._kernel = terms.kernel.of(real)
+        stages = (
+            nets.forward,
+            nets.normalise,
+            pairs.find,
+            terms.kernel,
+            pairs.back,
+            nets.back_through_norm,
+            nets.backward,
+        )
+        self._stages = [stage.of(real) for stage in stages]
         self._words = np.zeros(0, np.int32 if real == "float32" else np.int64)
         layers = [p for pair in zip(net.weights, net.biases, strict=True) for p in pair]
         learnt = list(loss.parameters())
@@ -115,7 +125,7 @@ class Program:
         self._sizes = np.array([net.weights[0].shape[1], *(w.shape[2] for w in net.weights)], dtype=np.int64)
         self._codes = np.array(
             [
-                ACTIVATIONS[name],
+                nets.ACTIVATIONS[name],
                 net.normalize,
                 terms.cosine,
                 self._positive,
@@ -152,7 +162,7 @@ class Program:
 
         def uniforms(wanted: bool, purpose: str, *shape: int) -> np.ndarray:
             if not wanted:
-                return np.broadcast_to(np.zeros(1, np.float32), (steps, runs, size))
+                return np.zeros((steps, runs, size), np.float32)
             drawn: np.ndarray = draws.take(purpose, steps, (runs, *shape)).numpy()
             return drawn.reshape(steps, runs, -1)
 
@@ -175,7 +185,7 @@ class Program:
         kernels.over_runs(
             advance,
             runs,
-            self._kernel,
+            *self._stages,
             self._words,
             theta,
             moment,

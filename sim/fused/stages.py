@@ -10,6 +10,11 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from sim.compiled import compiled_for
+
+ORDERLESS = ("contract", "nsz", "reassoc")
+"""Sums may be taken in any order; unlike `sim.compiled.FAST` this knows NaN."""
+
 NAMES = ("void", "number", "word", "row", "room", "words", "places", "scale", "uniforms")
 
 
@@ -61,13 +66,8 @@ class Stage:
     def of(self, real: str) -> Any:
         """The compiled function, for ``float32`` or ``float64``."""
         if real not in self._compiled:
-            from numba import cfunc
-
             returned, *arguments = (kinds(real)[name] for name in self.signature)
-            compile_ = cfunc(
-                returned(*arguments), cache=True, fastmath={"nsz", "contract", "reassoc"}, error_model="numpy"
-            )
-            self._compiled[real] = compile_(self.function)
+            self._compiled[real] = compiled_for(returned(*arguments), self.function, fastmath=ORDERLESS)
         return self._compiled[real]
 
 

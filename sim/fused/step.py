@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from sim.compiled import compiled
-from sim.fused.net import back_through_norm, backward, forward, normalise
-from sim.fused.pairs import back, find
+from sim.fused.stages import ORDERLESS
 from sim.kernels import Choice
 
 ADAM, SGD = 0, 1
@@ -19,13 +18,13 @@ _ALL = int(Choice.ALL)
 _RANDOM, _SEMIHARD, _WEIGHTED = int(Choice.RANDOM), int(Choice.SEMIHARD), int(Choice.DISTANCE_WEIGHTED)
 
 
-@compiled(fastmath=set())
+@compiled(fastmath=())
 def finite(value: float) -> bool:
     """Whether a number is; in a function of its own, as compilers who may reorder sums may also think that all numbers are."""
     return bool(np.isfinite(value))
 
 
-@compiled(fastmath={"nsz", "contract"})
+@compiled(fastmath=("contract", "nsz"))
 def adam(
     x: Any,
     gradient: Any,
@@ -48,7 +47,7 @@ def adam(
         x[k] = x[k] * shrink - rate * first[k] / (np.sqrt(second[k]) * scale + small)
 
 
-@compiled(fastmath={"nsz", "contract"})
+@compiled(fastmath=("contract", "nsz"))
 def sgd(x: Any, gradient: Any, velocity: Any, rate: float, decay: float, momentum: float) -> None:
     """One step of `sim.optim.SGD`."""
     real = x.dtype.type
@@ -78,7 +77,13 @@ def flipped(probabilities: Any, own: int, u: float, v: float) -> int:
 
 @compiled
 def gradient_of(
+    forward: Any,
+    normalise: Any,
+    find: Any,
     kernel: Any,
+    back: Any,
+    back_through_norm: Any,
+    backward: Any,
     theta: Any,
     gradient: Any,
     sizes: Any,
@@ -105,6 +110,7 @@ def gradient_of(
     norms: Any,
     room: Any,
     scale: Any,
+    groups: Any,
     stride: int,
 ) -> float:
     """Loss of one run on one batch, and its gradient; the inputs are the first layer of ``acts``.
@@ -122,14 +128,15 @@ def gradient_of(
     if by_loss:
         # Both may normalise: what the net put out is kept, as the way back needs it.
         y = down[: dim * stride]
-        y[:] = x[: dim * stride]
+        for k in range(dim * stride):
+            y[k] = x[k]
         normalise(y, norms[1], dim, batch, stride)
         kept = y
     else:
         kept = x
     find(
         kept, labels, positive, negative, value, u_pos, u_neg, dim, batch, stride,
-        first_p, at_p, p, first_n, at_n, n, room, scale,
+        first_p, at_p, p, first_n, at_n, n, room, scale, groups,
     )  # fmt: skip
     weights = len(theta) - codes[6]
     of_loss = gradient[weights:]
@@ -139,9 +146,9 @@ def gradient_of(
         options, parameters, labels, first_p, p, first_n, n, int(paired), theta[weights:], slope_p, slope_n, of_loss,
         room, scale,
     )  # fmt: skip
-    inner[:] = 0
-    back(value, kept, first_p, at_p, p, slope_p, inner, room, dim, batch, stride)
-    back(value, kept, first_n, at_n, n, slope_n, inner, room, dim, batch, stride)
+    back(
+        value, kept, first_p, at_p, p, slope_p, first_n, at_n, n, slope_n, inner, room, dim, batch, stride
+    )  # fmt: skip
     if by_loss:
         back_through_norm(kept, norms[1], inner, room[0], dim, batch, stride)
     if by_net:
@@ -152,7 +159,13 @@ def gradient_of(
 
 @compiled
 def advance(
+    forward: Any,
+    normalise: Any,
+    find: Any,
     kernel: Any,
+    back: Any,
+    back_through_norm: Any,
+    backward: Any,
     words: Any,
     theta: Any,
     moment: Any,
@@ -210,7 +223,9 @@ def advance(
     first_p, first_n = np.zeros(batch + 1, np.int64), np.zeros(batch + 1, np.int64)
     norms, room = np.zeros((2, stride), theta.dtype), np.zeros((6, stride), theta.dtype)
     scale = np.zeros(stride, words.dtype)
-    gradient, labels = np.zeros(theta.shape[1] + 16, theta.dtype), np.zeros(batch, np.int32)
+    listing = codes[3] == _ALL or codes[4] == _ALL or codes[3] == _RANDOM or codes[4] == _RANDOM
+    groups = np.zeros(2 * stride + (batch * (batch + 4) if listing else 0), np.int32)
+    gradient, labels = np.zeros(theta.shape[1] + 16, theta.dtype), np.zeros(stride, np.int32)
     size, weights = theta.shape[1], theta.shape[1] - codes[6]
     for r in range(first, last):
         if stopped[r] >= 0:
@@ -227,9 +242,9 @@ def advance(
                 for k in range(sizes[0]):
                     acts[k * stride + j] = source[k]
             loss = gradient_of(
-                kernel, own, gradient[:size], sizes, codes, options, parameters[r], labels, u_pos[step, r],
+                forward, normalise, find, kernel, back, back_through_norm, backward, own, gradient[:size], sizes, codes, options, parameters[r], labels[:batch], u_pos[step, r],
                 u_neg[step, r], acts, slopes, up, down, turned, padded, first_p, at_p, p, slope_p, first_n, at_n, n,
-                slope_n, norms, room, scale, stride,
+                slope_n, norms, room, scale, groups, stride,
             )  # fmt: skip
             losses[step, r] = loss
             totals[r] += loss

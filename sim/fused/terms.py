@@ -5,7 +5,6 @@ A loss that has one says so in `sim.losses.base.Loss.terms`, in its own file; al
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,14 +14,18 @@ from torch import Tensor
 
 from sim.compiled import compiled
 from sim.fused.elementary import exp_row
+from sim.fused.stages import ORDERLESS, Stage
 
 REDUCTIONS = {"avg_nonzero": 0, "mean": 1, "sum": 2}
 """Codes of the reductions in `sim.losses.base.reduce`."""
 _ACTIVE, _COUNT = 0, 1
 
 
-class Kernel:
-    """A function compiled for the numbers that it is asked for.
+SIGNATURE = "number words row places words row words row word row row row row room scale"
+
+
+def kernel(function: Callable[..., Any]) -> Stage:
+    """Decorator: a loss for the compiled step.
 
     Parameters
     ----------
@@ -33,37 +36,7 @@ class Kernel:
         the derivatives with respect to ``p`` and ``n``, adds those with respect to ``theta`` to ``slope_theta``, and may use ``room``
         (6 rows of B numbers or more) and ``scale`` (as many whole numbers of the same size).
     """
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.function = function
-        functools.update_wrapper(self, function)
-
-    @functools.cached_property
-    def _compiled(self) -> dict[str, Any]:
-        return {}
-
-    @staticmethod
-    def signature(real: str) -> Any:
-        """Its type, for ``float32`` or ``float64``."""
-        from numba import types
-
-        number, whole = getattr(types, real), types.int32 if real == "float32" else types.int64
-        row = types.Array(number, 1, "C")
-        words, labels = types.Array(types.int64, 1, "C"), types.Array(types.int32, 1, "C")
-        room, scale = types.Array(number, 2, "C"), types.Array(whole, 1, "C")
-        return number(
-            words, row, labels, words, row, words, row, types.int64, row, row, row, row, room, scale
-        )  # fmt: skip
-
-    def of(self, real: str) -> Any:
-        """The compiled function."""
-        if real not in self._compiled:
-            from numba import cfunc
-
-            self._compiled[real] = cfunc(
-                self.signature(real), cache=True, fastmath={"nsz", "contract", "reassoc"}, error_model="numpy"
-            )(self.function)
-        return self._compiled[real]
+    return Stage(SIGNATURE, function)
 
 
 @dataclass(frozen=True)
@@ -72,7 +45,8 @@ class Terms:
 
     Attributes
     ----------
-    kernel : Kernel
+    kernel : Stage
+        Of `kernel`.
     value : int
         What it is given of a pair: `sim.fused.pairs.DISTANCE`, ``SQUARED`` or ``DOT``.
     options : tuple of int
@@ -83,7 +57,7 @@ class Terms:
         Embeddings are normalised first.
     """
 
-    kernel: Kernel
+    kernel: Stage
     value: int
     options: tuple[int, ...]
     parameters: tuple[Tensor, ...]
@@ -108,7 +82,7 @@ def divide(slopes: Any, count: int, by: float) -> None:
         slopes[k] *= factor
 
 
-@compiled(fastmath={"nsz", "contract"})
+@compiled(fastmath=ORDERLESS)
 def softmax_row(x: Any, out: Any, scale: Any) -> float:
     """log(sum(exp(x))) of a row with entries; out: exp(x) over that sum."""
     largest = x[0]

@@ -119,6 +119,67 @@ def _tile(rows: int) -> Any:
 _six, _four, _two, _one = (_tile(rows) for rows in (6, 4, 2, 1))
 
 
+def _emit_turn(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    """Code of out[j, i] = x[i, j] for as many rows and columns as a vector has numbers."""
+    from llvmlite import ir
+
+    _, stride, _, width = arguments
+    x, out = (context.make_array(signature.args[k])(context, builder, arguments[k]).data for k in (0, 2))
+    number = context.get_value_type(signature.args[0].dtype)
+    size = context.get_abi_sizeof(number)
+    lanes = VECTOR_BYTES // size
+    vector, word, index = ir.VectorType(number, lanes), ir.IntType(64), ir.IntType(32)
+
+    def place(pointer: Any, row: int, step: Any) -> Any:
+        return builder.bitcast(builder.gep(pointer, [builder.mul(ir.Constant(word, row), step)]), vector.as_pointer())
+
+    def interleaved(a: Any, b: Any, first: int) -> Any:
+        order = [k for pair in zip(range(first, lanes), range(lanes + first, 2 * lanes)) for k in pair][:lanes]
+        return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(index, lanes), order))
+
+    rows = []
+    for i in range(lanes):
+        rows.append(builder.load(place(x, i, stride)))
+        rows[-1].align = size
+    half = lanes // 2
+    for _ in range(lanes.bit_length() - 1):
+        rows = [interleaved(rows[i], rows[i + half], first) for i in range(half) for first in (0, half)]
+    for i, row in enumerate(rows):
+        builder.store(row, place(out, i, width)).align = size
+    return context.get_dummy_value()
+
+
+def _turn_tile() -> Any:
+    from numba import types
+    from numba.extending import intrinsic
+
+    @intrinsic
+    def tile(typing: Any, x: Any, stride: Any, out: Any, width: Any) -> Any:
+        return types.void(x, types.int64, out, types.int64), _emit_turn
+
+    return tile
+
+
+_square = _turn_tile()
+
+
+@compiled
+def turn(x: Any, stride: int, rows: int, columns: int, out: Any, width: int) -> None:
+    """out(j, i) = x(i, j), with x(i, j) at ``x[i stride + j]`` and out(j, i) at ``out[j width + i]``.
+
+    Columns are taken as many at a time as a vector has numbers: there must be room for a multiple of that.
+    """
+    lanes = 32 // x.itemsize
+    whole = rows // lanes * lanes
+    for j in range(0, columns, lanes):
+        for i in range(0, whole, lanes):
+            _square(x[i * stride + j :], stride, out[j * width + i :], width)
+    for i in range(whole, rows):
+        row = x[i * stride : i * stride + columns]
+        for j in range(columns):
+            out[j * width + i] = row[j]
+
+
 @compiled
 def product(
     kind: int,

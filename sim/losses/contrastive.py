@@ -10,7 +10,7 @@ from torch import Tensor
 from sim.catalogue import LOSSES
 from sim.errors import choice
 from sim.fused.pairs import DISTANCE
-from sim.fused.terms import REDUCTIONS, Kernel, Terms, divide, divisor
+from sim.fused.terms import REDUCTIONS, Terms, divide, divisor, kernel
 from sim.losses.base import TupleLoss
 from sim.samplers import Tuples
 
@@ -63,7 +63,7 @@ class Contrastive(TupleLoss):
         return self.reduced(*(torch.cat(both, 1) for both in zip(*sides, strict=True)))
 
 
-@Kernel
+@kernel
 def _terms(
     options: Any,
     parameters: Any,

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sim.catalogue import LOSSES
 from sim.fused.pairs import DISTANCE, SQUARED
-from sim.fused.terms import REDUCTIONS, Kernel, Terms, divide, divisor, softmax_row
+from sim.fused.terms import REDUCTIONS, Terms, divide, divisor, kernel, softmax_row
 from sim.losses.base import Setting, TupleLoss, masked_logsumexp
 from sim.samplers import Tuples
 
@@ -61,7 +61,7 @@ class Lifted(TupleLoss):
         return self.reduced(terms, whole)
 
 
-@Kernel
+@kernel
 def _terms(
     options: Any,
     parameters: Any,

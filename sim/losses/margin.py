@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from sim.catalogue import LOSSES
 from sim.errors import InvalidInput, choice
 from sim.fused.pairs import DISTANCE, SQUARED
-from sim.fused.terms import REDUCTIONS, Kernel, Terms, divide, divisor
+from sim.fused.terms import REDUCTIONS, Terms, divide, divisor, kernel
 from sim.losses.base import Setting, TupleLoss, expand, per_run, reduce
 from sim.samplers import Tuples
 
@@ -129,7 +129,7 @@ class Margin(TupleLoss):
         return reduce(total, active, pos_count.sum((1, 2)) + neg_count.sum((1, 2, 3)), self.reduction)
 
 
-@Kernel
+@kernel
 def _terms(
     options: Any,
     parameters: Any,

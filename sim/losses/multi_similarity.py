@@ -11,7 +11,7 @@ from sim.catalogue import LOSSES
 from sim.compiled import compiled
 from sim.fused.elementary import softplus_row
 from sim.fused.pairs import DOT
-from sim.fused.terms import REDUCTIONS, Kernel, Terms, divide, divisor, softmax_row
+from sim.fused.terms import REDUCTIONS, Terms, divide, divisor, kernel, softmax_row
 from sim.losses.base import SimilarityLoss, masked_logsumexp
 from sim.samplers import Tuples
 
@@ -91,7 +91,7 @@ def _side(sharpness: float, base: float, values: Any, slopes: Any, room: Any, sc
     return term[0] / abs(sharpness)
 
 
-@Kernel
+@kernel
 def _terms(
     options: Any,
     parameters: Any,

@@ -11,7 +11,7 @@ from torch import Tensor
 from sim.catalogue import LOSSES
 from sim.fused.elementary import softplus_row
 from sim.fused.pairs import DOT
-from sim.fused.terms import REDUCTIONS, Kernel, Terms, divide, divisor, softmax_row
+from sim.fused.terms import REDUCTIONS, Terms, divide, divisor, kernel, softmax_row
 from sim.losses.base import Setting, SimilarityLoss, masked_logsumexp
 from sim.samplers import Tuples
 
@@ -67,7 +67,7 @@ class SupCon(SimilarityLoss):
         return self.reduced(terms, count > 0)
 
 
-@Kernel
+@kernel
 def _terms(
     options: Any,
     parameters: Any,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -13,7 +12,7 @@ from sim.catalogue import LOSSES
 from sim.errors import choice
 from sim.fused.elementary import softplus_row
 from sim.fused.pairs import DISTANCE, SQUARED
-from sim.fused.terms import REDUCTIONS, Kernel, Terms, divide, divisor
+from sim.fused.terms import REDUCTIONS, Terms, divide, divisor, kernel
 from sim.losses.base import TupleLoss, reduce
 from sim.samplers import Tuples, active_counts
 
@@ -78,7 +77,7 @@ class Triplet(TupleLoss):
         return reduce(total, of_positive.sum((1, 2)), tuples.triplets(), self.reduction)
 
 
-@Kernel
+@kernel
 def _terms(
     options: Any,
     parameters: Any,
@@ -98,7 +97,7 @@ def _terms(
     """`Triplet.of_tuples` for `sim.fused`."""
     alpha, soft = parameters[0], options[1]
     zero, one = p.dtype.type(0), p.dtype.type(1)
-    total, active, count = zero, 0, 0
+    total, active, count = zero, 0.0, 0
     for i in range(len(labels)):
         a, b = first_p[i], first_p[i + 1]
         c, d = first_n[i], first_n[i + 1]
@@ -135,22 +134,20 @@ def _terms(
             count += positives
         else:
             # The hinge is linear where it is active: how many active triplets each pair stands in says all.
-            hits, limits = scale[:negatives], n[c:d]
+            hits, limits = slope_n[c:d], n[c:d]
             for j in range(negatives):
-                hits[j] = 0
+                hits[j] = zero
             for k in range(a, b):
-                reach = p[k] + alpha
-                of_positive = np.int32(0)
+                reach, of_positive = p[k] + alpha, zero
                 for j in range(negatives):
-                    hit = np.int32(reach > limits[j])
+                    hit = one if reach > limits[j] else zero
                     of_positive += hit
-                    hits[j] += hit
+                    hits[j] -= hit
                 active += of_positive
                 slope_p[k] = of_positive
                 total += of_positive * reach
             for j in range(negatives):
-                slope_n[c + j] = -hits[j]
-                total -= hits[j] * limits[j]
+                total += hits[j] * limits[j]
             count += positives * negatives
     by = divisor(active, count, options[0])
     divide(slope_p, first_p[-1], by)

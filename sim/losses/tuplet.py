@@ -10,7 +10,7 @@ from torch import Tensor
 from sim.catalogue import LOSSES
 from sim.fused.elementary import softplus_row
 from sim.fused.pairs import DOT
-from sim.fused.terms import REDUCTIONS, Kernel, Terms, divide, divisor, softmax_row
+from sim.fused.terms import REDUCTIONS, Terms, divide, divisor, kernel, softmax_row
 from sim.losses.base import Setting, SimilarityLoss, masked_logsumexp
 from sim.samplers import Sampling, Tuples
 
@@ -137,7 +137,7 @@ class NPair(Tuplet):
         return loss + self.column("l2", loss).flatten() * embeddings.square().sum(-1).mean(-1)
 
 
-@Kernel
+@kernel
 def _terms(
     options: Any,
     parameters: Any,
