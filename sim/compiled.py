@@ -110,7 +110,8 @@ class _Kept:
 
     def load_overload(self, signature: Any, target: Any) -> Any:
         """What was compiled for a signature, or None."""
-        target.refresh()
+        # All that machine code needs of Numba: its memory. The rest (half a second) is for compiling, which loads it itself.
+        numba.core.runtime.rtsys.initialize(target)
         name = self._name(signature, target.codegen())
         for folder in self._folders():
             try:
