@@ -128,7 +128,9 @@ class _Kept:
         if result.library.has_dynamic_globals:
             return None  # addresses of this process
         name = self._name(signature, result.codegen)
-        code = numba.core.serialize.dumps(result._reduce())
+        *parts, environments = result._reduce()
+        # Those that hold no constants only make whoever loads the code import Numba's modules.
+        code = numba.core.serialize.dumps((*parts, tuple(e for e in environments if e.consts)))
         for folder in self._folders():
             try:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
