@@ -79,6 +79,19 @@ def compiled(function: Function) -> Function:
     return dispatcher  # type: ignore[no-any-return]
 
 
+def missing() -> str:
+    """What this machine lacks for kernels that are faster than tensor programs; nothing if it has all.
+
+    Examples
+    --------
+    >>> missing() == "" if AVAILABLE and has_fma() else len(missing()) > 0
+    True
+    """
+    if not AVAILABLE:
+        return "Numba isn't installed (class-collapse[fast])"
+    return "" if has_fma() else "this processor lacks AVX2 or FMA"
+
+
 def has_fma() -> bool:
     """Whether this machine multiplies and adds several numbers in one instruction: AVX2 and FMA, or a 64-bit ARM.
 
