@@ -115,6 +115,19 @@ def compiled_for(signature: Any, function: Callable[..., Any], *, fastmath: Coll
     return found
 
 
+def missing() -> str:
+    """What this machine lacks for kernels that are faster than tensor programs; nothing if it has all.
+
+    Examples
+    --------
+    >>> missing() == "" if AVAILABLE and has_fma() else len(missing()) > 0
+    True
+    """
+    if not AVAILABLE:
+        return "Numba isn't installed (class-collapse[fast])"
+    return "" if has_fma() else "this processor lacks AVX2 or FMA"
+
+
 def has_fma() -> bool:
     """Whether this machine multiplies and adds several numbers in one instruction: AVX2 and FMA, or a 64-bit ARM.
 
@@ -146,7 +159,8 @@ class _Kept:
 
     def load_overload(self, signature: Any, target: Any) -> Any:
         """What was compiled for a signature, or None."""
-        target.refresh()
+        # All that machine code needs of Numba: its memory. The rest (half a second) is for compiling, which loads it itself.
+        numba.core.runtime.rtsys.initialize(target)
         name = self._name(signature, target.codegen())
         for folder in self._folders():
             try:
@@ -163,7 +177,9 @@ class _Kept:
         if result.library.has_dynamic_globals:
             return None  # addresses of this process
         name = self._name(signature, result.codegen)
-        code = numba.core.serialize.dumps(result._reduce())
+        *parts, environments = result._reduce()
+        # Those that hold no constants only make whoever loads the code import Numba's modules.
+        code = numba.core.serialize.dumps((*parts, tuple(e for e in environments if e.consts)))
         for folder in self._folders():
             try:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -6,16 +6,17 @@ Files and modules are named on the command line (``--plugin``, repeatable) or in
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import linecache
 import os
 import sys
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoints, entry_points
 from pathlib import Path
 
 from sim.errors import InvalidInput
@@ -100,7 +101,7 @@ def load_named() -> None:
 
 def load_entry_points(group: str) -> None:
     """Load the modules that installed packages offer for one kind of entry."""
-    for point in entry_points(group=f"{PREFIX}.{group}"):
+    for point in _offered(tuple(sys.path))(group=f"{PREFIX}.{group}"):
         name = f"{point.value} ({group})"
         if name not in _entry_points and name not in _now:
             with _loading(name):
@@ -109,6 +110,12 @@ def load_entry_points(group: str) -> None:
                 except Exception as error:
                     raise _unusable(name, error) from error
             _entry_points.add(name)
+
+
+@functools.cache
+def _offered(path: tuple[str, ...]) -> Callable[..., EntryPoints]:
+    """What the packages in ``sys.path`` offer; asked once, as it takes a look at each of them."""
+    return entry_points().select
 
 
 def _find(name: str) -> Plugin:

@@ -11,7 +11,6 @@ from sim.cli.options import DEFAULT_OUT, Device, FirstSeed, Out, Profile, checke
 from sim.cli.output import say
 from sim.cli.training import train_missing
 from sim.errors import choice
-from sim.studies import PROFILES
 
 
 @COMMANDS.register("figures")
@@ -30,6 +29,7 @@ def figures(
         return
 
     from figures.render import render
+    from sim.studies import PROFILES
     from sim.sweeps.executors import Resources
     from sim.sweeps.store import Store
 

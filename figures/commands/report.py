@@ -6,12 +6,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sim import kept_claims
 from sim.catalogue import COMMANDS, FIGURES, STUDIES
 from sim.cli.options import DEFAULT_OUT, FirstSeed, Json, Out, Profile
 from sim.cli.output import say, show_findings, write_json
 from sim.errors import InvalidInput, choice, integer
-from sim.studies import PROFILES
 
 if TYPE_CHECKING:
     from sim.sweeps.store import Store
@@ -25,6 +23,7 @@ def report(
     json_file: Json = None,
 ) -> None:
     """Write the report from what the store holds; `reproduce` makes what is missing first."""
+    from sim.studies import PROFILES
     from sim.sweeps.store import Store
 
     choice("profile", profile, PROFILES)
@@ -45,6 +44,7 @@ def conclude_all(profile: str, seed: int, store: Store, out: Path, json_file: Pa
     """Tables, figures and the report of stored studies, and what they came to in words."""
     from figures.render import render
     from figures.report import conclude, write_report, write_tables
+    from sim import kept_claims
 
     claims = kept_claims.read(out)
     outcomes = [conclude(name, store, profile, seed) for name in STUDIES]

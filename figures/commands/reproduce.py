@@ -8,7 +8,6 @@ from sim.cli.options import DEFAULT_OUT, Device, FirstSeed, Json, Out, Profile, 
 from sim.cli.output import say
 from sim.cli.training import train_missing
 from sim.errors import choice, integer
-from sim.studies import PROFILES
 
 
 @COMMANDS.register("reproduce")
@@ -20,6 +19,7 @@ def reproduce(
     json_file: Json = None,
 ) -> None:
     """Run every study, draw every figure, and write the report."""
+    from sim.studies import PROFILES
     from sim.sweeps.executors import Resources
     from sim.sweeps.store import Store
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from sim.catalogue import COMMANDS, DATASETS
 from sim.cli.options import Device, Json, checked_device
@@ -27,6 +26,8 @@ STATES = {"official": "official checksum", "differs": "not the official checksum
 @COMMANDS.register("data list")
 def list_() -> None:
     """List the data sets: what is trained on, what is retrieved, what the official release holds."""
+    from rich.table import Table
+
     from realdata.datasets import SPLITS
 
     shown = Table("name", "data set", "coarse; fine labels", "images (train + test)", "expects")
@@ -59,6 +60,8 @@ def check(
     json_file: Json = None,
 ) -> None:
     """Read every image of a data set and count; refuse what is missing, corrupt or not the official number."""
+    from rich.table import Table
+
     from realdata import fetch
     from realdata.trees import refusal
 

@@ -10,16 +10,13 @@ from __future__ import annotations
 import functools
 import inspect
 import signal
-import sqlite3
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from typing import Annotated, Any, ClassVar
 
 import typer
 import typer.main
-import yaml
 
 from sim import plugins
 from sim.catalogue import COMMANDS
@@ -70,6 +67,8 @@ Plugins = Annotated[
 
 def _version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version
+
         print(version("class-collapse"))
         raise typer.Exit
 
@@ -84,7 +83,9 @@ def _root(
 
 def application() -> Any:
     """The command line with all commands there are, each with ``--plugin``; those called ``data list`` make a group ``data``."""
-    app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=HELP)
+    app = typer.Typer(
+        add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=HELP, rich_markup_mode=None
+    )
     app.callback()(_root)
     groups: dict[str, typer.Typer] = {}
     for name in COMMANDS:
@@ -92,9 +93,10 @@ def application() -> Any:
         group, _, inner = name.rpartition(" ")
         if group and group not in groups:
             help_text = sys.modules[COMMANDS[name].__module__].__doc__
-            groups[group] = typer.Typer(no_args_is_help=True, help=help_text)
+            groups[group] = typer.Typer(no_args_is_help=True, help=help_text, rich_markup_mode=None)
             app.add_typer(groups[group], name=group)
-        (groups[group] if group else app).command(inner)(command)
+        # Said here, as the parser would cut it to half a line.
+        (groups[group] if group else app).command(inner, short_help=inspect.getdoc(command))(command)
     return typer.main.get_command(app)
 
 
@@ -130,6 +132,10 @@ def failure(error: BaseException) -> str | None:
     """
     if isinstance(error, InvalidInput):
         return str(error)
+    import sqlite3
+
+    import yaml
+
     text = one_line(str(error))
     if isinstance(error, USAGE_ERROR):
         context = getattr(error, "ctx", None)

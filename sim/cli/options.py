@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from sim import yaml12
 from sim.errors import LARGEST, InvalidInput, integer
 from sim.files import writable_place
 
@@ -116,6 +115,8 @@ def assignment(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise InvalidInput("--set", text, "field=value")
+    from sim import yaml12
+
     return name, yaml12.read(name, value)
 
 
@@ -135,6 +136,8 @@ def fields(config: Path | None, assignments: Sequence[str] | None) -> dict[str, 
 
 
 def _read_file(place: Path) -> dict[str, Any]:
+    from sim import yaml12
+
     values = yaml12.read("config", yaml12.text_of("config", place), str(place))
     if not isinstance(values, dict):
         raise InvalidInput("config", str(place), "a mapping from fields to values")

@@ -2,43 +2,52 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.table import Table
-
-from sim import columns, files
+from sim import files
 from sim.errors import InvalidInput
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.console import Console
+    from rich.table import Table
 
     from sim.verdict import Finding
 
 AS_IT_IS: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
 """Paths and users' texts are shown as they are, in tables, titles and sentences: brackets and colons mean nothing."""
 
-console = Console(**AS_IT_IS)
-
 WIDTH = 200
 """Columns of a table that goes to a file or a pipe: one wider than the terminal would lose columns."""
 
 
+@functools.cache
+def console(width: int | None = None) -> Console:
+    """Where commands print; as wide as the terminal if no width is given."""
+    from rich.console import Console
+
+    return Console(width=width, **AS_IT_IS)
+
+
 def say(text: str, **look: Any) -> None:
     """Print a text as it is; long lines stay whole."""
-    console.print(text, soft_wrap=True, **look)
+    console().print(text, soft_wrap=True, **look)
 
 
 def show(table: Table) -> None:
     """Print a table; where nobody watches it may be as wide as it needs."""
-    (console if console.is_terminal else Console(width=max(console.width, WIDTH), **AS_IT_IS)).print(table)
+    place = console()
+    (place if place.is_terminal else console(width=max(place.width, WIDTH))).print(table)
 
 
 def show_rows(title: str, frame: pd.DataFrame) -> None:
     """Print a DataFrame, numbers to three digits."""
+    from rich.table import Table
+
     shown = Table(title=title)
     for column in frame.columns:
         shown.add_column(str(column), no_wrap=True, justify="left" if frame[column].dtype == object else "right")
@@ -49,6 +58,8 @@ def show_rows(title: str, frame: pd.DataFrame) -> None:
 
 def show_metrics(last: pd.DataFrame, title: str) -> None:
     """Print mean and interval over runs of one configuration, a metric a line."""
+    from rich.table import Table
+
     from sim.studies import columns_of, table
 
     metrics = metric_columns(last)
@@ -94,12 +105,16 @@ def show_diverged(results: pd.DataFrame) -> None:
 
 def metric_columns(last: pd.DataFrame) -> list[str]:
     """The columns of results that hold metrics, those that any run has."""
+    from sim import columns
+
     return [c for c in columns.metrics(last) if last[c].notna().any()]
 
 
 def varied(results: pd.DataFrame) -> list[str]:
     """What tells the settings in results apart: the fields in which the runs differ, but for the seed; the version that
     made them, and what they read."""
+    from sim import columns
+
     told_apart = [c for c in (*columns.fields(results), "schema", "inputs") if c in results and c != "seed"]
     return [c for c in told_apart if results[c].nunique(dropna=False) > 1]
 

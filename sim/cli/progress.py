@@ -7,28 +7,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
-
 from sim.cli.output import console
 
 SECONDS_BETWEEN_LINES = 60.0
-
-
-class _Rate(ProgressColumn):
-    """Units done a second."""
-
-    def render(self, task: Task) -> Text:
-        return Text("" if task.speed is None else f"({task.speed:,.0f}/s)")
 
 
 OnNumber = Callable[[int], None]
@@ -43,23 +24,41 @@ def progress(label: str, unit: str = "run-steps") -> Iterator[tuple[OnNumber, On
     (on_start, on_steps)
         To be called with the total, and with the number of steps done since the last call.
     """
-    with (_bar if console.is_terminal else _lines)(label, unit) as told:
+    with (_bar if console().is_terminal else _lines)(label, unit) as told:
         yield told
 
 
 @contextmanager
 def _bar(label: str, unit: str) -> Iterator[tuple[OnNumber, OnNumber]]:
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        """Units done a second."""
+
+        def render(self, task: Task) -> Text:
+            return Text("" if task.speed is None else f"({task.speed:,.0f}/s)")
+
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn(unit),
-        _Rate(),
+        Rate(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as bar:
+    with Progress(*columns, console=console(), transient=True) as bar:
         task = bar.add_task(label, total=None)
         yield (lambda total: bar.update(task, total=total)), (lambda done: bar.advance(task, done))
 

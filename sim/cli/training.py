@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -26,6 +28,15 @@ def each_loss_once(configs: Sequence[RunConfig]) -> list[RunConfig]:
     return kept
 
 
+@functools.cache
+def _say_what_is_missing() -> None:
+    """Once a command, that it could be faster."""
+    from sim import compiled
+
+    if reason := compiled.missing():
+        print(f"note: {reason}: tensor programs run in the place of kernels, which takes longer", file=sys.stderr)
+
+
 def train_missing(
     configs: Sequence[RunConfig],
     store: Store,
@@ -38,6 +49,8 @@ def train_missing(
     from sim.cli.output import show_diverged
     from sim.sweeps.execute import execute
 
+    if resources is None or resources.device == "cpu":
+        _say_what_is_missing()
     with progress(label) as (on_start, on_steps):
         execute(configs, store, executor=executor, resources=resources, on_start=on_start, on_steps=on_steps)
     results = store.load(configs)

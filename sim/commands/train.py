@@ -31,12 +31,15 @@ def train(
     json_file: Json = None,
 ) -> None:
     """Train one configuration with one or more seeds and print its collapse metrics."""
-    from sim.effective_noise import in_words
-    from sim.sweeps.executors import Resources
+    # Before what is slow to import: a field that there isn't is refused at once.
     from sim.sweeps.grid import grid
-    from sim.sweeps.store import Store
 
     configs = grid(fields(config, set_), {"seed": checked_seeds(seed, seeds)})
+
+    from sim.effective_noise import in_words
+    from sim.sweeps.executors import Resources
+    from sim.sweeps.store import Store
+
     resources = Resources(checked_device(device))
     store = Store(out / "store")
     last = finished(train_missing(configs, store, "train", resources), configs[0].evaluate[-1])

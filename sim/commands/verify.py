@@ -8,7 +8,6 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from sim.catalogue import CLAIMS, COMMANDS
 from sim.cli.options import DEFAULT_OUT, Device, FirstSeed, Json, Out, checked_device, parts
@@ -62,6 +61,8 @@ def verify(
 
 
 def _show(reports: list[dict[str, Any]], size: str) -> None:
+    from rich.table import Table
+
     shown = Table(
         "claim", "hypotheses", "bound", "best", "verdict", "counter-example", "s", title=f"claims, size {size}"
     )

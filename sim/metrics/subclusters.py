@@ -41,12 +41,6 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.cluster.hierarchy import fcluster, linkage
-from sklearn.cluster import HDBSCAN
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
-from sklearn.metrics.cluster import contingency_matrix
-from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
 from .base import NotComputable, Options, Runs, metric, times_power_of_two
@@ -221,6 +215,8 @@ def subclusters_hdbscan(runs: Runs) -> Tensor:
     >>> subclusters_hdbscan(x, classes).item()  # two pieces in the first class, one in the second
     1.5
     """
+    # Here and below: scikit-learn is slow to import, and most of a training goes without it.
+    from sklearn.cluster import HDBSCAN
 
     def count(points: Points) -> float:
         smallest = _smallest(runs.options, len(points))
@@ -251,6 +247,7 @@ def subclusters_gmm(runs: Runs) -> Tensor:
     >>> subclusters_gmm(x, classes).item()  # two pieces in the first class, one in the second
     1.5
     """
+    from scipy.cluster.hierarchy import fcluster, linkage
 
     def count(points: Points) -> float:
         _needs(4 * len(points) * (len(points) - 1), points, runs.options)  # all pairs of samples
@@ -266,6 +263,9 @@ def subclusters_gmm(runs: Runs) -> Tensor:
 
 def _bic(points: Points, labels: Ids) -> float:
     """BIC of a spherical Gaussian mixture started from clusters; the unit of ``points`` is the link distance."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import GaussianMixture
+
     floor = 1 / 9
     sizes = np.bincount(labels)
     means = np.stack([points[labels == k].mean(0) for k in range(len(sizes))])
@@ -315,6 +315,7 @@ def mode_purity(runs: Runs) -> Tensor:
     >>> mode_purity(torch.zeros(6, 1), classes, modes).item()  # 1/2 in the class of two modes, 1 in the other
     0.75
     """
+    from sklearn.metrics.cluster import contingency_matrix
 
     def purity(modes: Ids, labels: Ids) -> float:
         table = contingency_matrix(modes, labels)
@@ -340,6 +341,8 @@ def mode_nmi(runs: Runs) -> Tensor:
     >>> round(mode_nmi(torch.zeros(6, 1), classes, modes).item(), 3)  # 0 in the class of two modes, 1 in the other
     0.5
     """
+    from sklearn.metrics import normalized_mutual_info_score
+
     return _agreement(runs, lambda modes, labels: float(normalized_mutual_info_score(modes, labels)))
 
 
@@ -358,4 +361,6 @@ def mode_ari(runs: Runs) -> Tensor:
     >>> round(mode_ari(x, classes, torch.tensor([0, 1, 0, 1, 0, 0])).item(), 3)  # modes across the pieces: -0.5, and 1
     0.25
     """
+    from sklearn.metrics import adjusted_rand_score
+
     return _agreement(runs, lambda modes, labels: float(adjusted_rand_score(modes, labels)))

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.spatial import cKDTree
 
 from sim.errors import InvalidInput, integer, number
 from sim.generators import Sample
@@ -21,6 +19,9 @@ def _instance(sample: Sample, level: float, *, sharpness: float = 4.0) -> np.nda
     d_own and d_other are the distances to the nearest other sample of its own and of another class; s makes the mean
     over the sample equal to the level.
     """
+    from scipy.optimize import brentq
+    from scipy.spatial import cKDTree
+
     number("noise.params.sharpness", sharpness, "a number, 0 to 300", lambda v: 0 <= v <= 300)
     x = sample.x.reshape(sample.n, -1)  # (n, d)
     own, other, destination = np.empty(sample.n), np.full(sample.n, np.inf), np.zeros(sample.n, dtype=np.int64)

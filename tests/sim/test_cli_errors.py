@@ -140,10 +140,12 @@ def test_every_part_of_a_table_and_the_bar_show_texts_as_they_are(
     text: str, terminal: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written = io.StringIO()
-    console = Console(file=written, force_terminal=terminal, color_system=None, width=200, **output.AS_IT_IS)
+
+    def console(width: int = 200) -> Console:
+        return Console(file=written, force_terminal=terminal, color_system=None, width=width, **output.AS_IT_IS)
+
     monkeypatch.setattr(output, "console", console)
     monkeypatch.setattr(progress, "console", console)
-    monkeypatch.setattr(output, "Console", lambda **look: Console(file=written, color_system=None, **look))
     table = Table(f"column {text}", title=f"title {text}", caption=f"caption {text}")
     table.add_row(f"cell {text}")
     output.show(table)

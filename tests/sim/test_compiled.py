@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sim import compiled, source
+from sim.cli import training
 
 ROOT = Path(__file__).parents[2]
 
@@ -199,6 +200,58 @@ def test_machines_that_multiply_and_add_at_once(
     monkeypatch.setattr(binding, "get_process_triple", lambda: triple)
     monkeypatch.setattr(binding, "get_host_cpu_features", lambda: features)
     assert compiled.has_fma() is able
+
+
+@pytest.mark.parametrize(
+    ("available", "fma", "said"),
+    [(True, True, ""), (True, False, "AVX2 or FMA"), (False, True, "Numba isn't installed")],
+)
+def test_commands_say_once_what_makes_them_slow(
+    available: bool, fma: bool, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(compiled, "AVAILABLE", available)
+    monkeypatch.setattr(compiled, "has_fma", lambda: fma)
+    training._say_what_is_missing.cache_clear()
+    for _ in range(2):
+        training._say_what_is_missing()
+    training._say_what_is_missing.cache_clear()
+    err = capsys.readouterr().err
+    assert said in err and err.count("\n") == bool(said)
+
+
+def test_the_first_step_waits_for_nothing_that_only_the_end_needs(tmp_path: Path) -> None:
+    code = """
+import sys
+from sim import cli
+from sim.training import Trainer
+
+step = Trainer.step
+
+def first(trainer):
+    step(trainer)
+    print(*sys.modules)
+    sys.stdout.flush()
+    import os
+    os._exit(0)
+
+Trainer.step = first
+cli.run(["train", "--set=batch.per_class=4", "--set=data.params.samples_per_mode=8", "--out=."])
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NUMBA_CACHE_DIR": str(tmp_path)}
+    for _ in range(2):
+        end = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=200,
+            check=True,
+        )
+    # numba.np.linalg: what Numba needs to compile, here found in the cache.
+    late = {"pandas", "sklearn", "scipy.stats", "scipy.linalg", "matplotlib", "numba.np.linalg", "torch._dynamo.config"}
+    loaded = set(end.stdout.split())
+    assert "sim.kernels" in loaded and not late & loaded
 
 
 def test_without_numba_functions_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sim import cli
-from sim.catalogue import CLAIMS, FIGURES, LOSSES, METRICS, NOISE_KINDS, POSITIVES
+from sim.catalogue import CLAIMS, COMMANDS, FIGURES, LOSSES, METRICS, NOISE_KINDS, POSITIVES
 from sim.errors import InvalidInput
 from sim.registry import Registry
 
@@ -55,14 +55,31 @@ def test_order_does_not_depend_on_what_is_imported_first() -> None:
     assert ends[0] == ends[1] == f"{list(CLAIMS)} {list(LOSSES)} {list(METRICS)}\n"
 
 
-@pytest.mark.parametrize("command", ["--help", "--version", "figures --list", "sweep --list", "train --help"])
-def test_lists_and_help_wait_for_nothing_heavy(command: str) -> None:
+HEAVY = {"torch", "scipy", "pandas", "sklearn", "statsmodels", "numba"}
+
+
+def loaded_by(commands: list[str]) -> set[str]:
+    """The modules of a fresh process after these command lines."""
     code = (
-        f"import sys; from sim.cli import run; code = run({command.split()!r})\n"
-        "heavy = {'torch', 'scipy', 'pandas', 'sklearn', 'statsmodels', 'numba'} & set(sys.modules)\n"
-        "print(code, sorted(heavy), file=sys.stderr)"
+        "import contextlib, io, sys; from sim.cli import run\n"
+        "with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):\n"
+        f"    codes = [run(command.split()) for command in {commands!r}]\n"
+        "print(*codes, *sys.modules)"
     )
-    assert fresh(code).stderr.strip() == "0 []"
+    found = fresh(code).stdout.split()
+    assert set(found[: len(commands)]) <= {"0", "2"}
+    return set(found[len(commands) :])
+
+
+def test_lists_wait_for_nothing_heavy() -> None:
+    assert not HEAVY & loaded_by(["figures --list", "sweep --list", "explore --preset=list"])
+
+
+def test_help_and_bad_options_wait_for_none_of_the_libraries_that_results_need() -> None:
+    asked = ["", "--help", "--version", "no-such-command", "train --no-such-option", "train --seed=x", "data"]
+    helps = [f"{command} --help" for command in COMMANDS]
+    forbidden = HEAVY | {"numpy", "matplotlib", "rich", "PIL", "filelock", "requests", "pooch"}
+    assert not forbidden & loaded_by(asked + helps)
 
 
 def test_late_entries_are_known_everywhere(replace) -> None:
