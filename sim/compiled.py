@@ -106,9 +106,10 @@ def compiled_for(signature: Any, function: Callable[..., Any], *, fastmath: Coll
     ...     doubled = compiled_for(whole(whole), lambda x: 2 * x)
     """
     from numba.core.ccallback import CFunc
+    from numba.experimental import function_type  # noqa: F401  (tells Numba what such an argument is)
 
     options = {"nopython": True, "fastmath": set(fastmath), "error_model": "numpy"}
-    found = CFunc(function, numba.core.sigutils.normalize_signature(signature), {}, options)
+    found: Any = CFunc(function, numba.core.sigutils.normalize_signature(signature), {}, options)
     if os.path.isfile(function.__code__.co_filename):
         found._cache = _Kept(function, fastmath)
     found.compile()

@@ -7,20 +7,22 @@ the runs on its first axis, and the gradient of the summed loss with respect to 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sim import columns, losses, metrics, optim
+from sim import losses, metrics, optim
 from sim.catalogue import LOSSES, NETS, OPTIMIZERS, WEIGHTINGS
 from sim.config import RunConfig
 from sim.errors import InvalidInput
 from sim.fused import program
 from sim.labels import Labels
 from sim.losses import weighting
+from sim.meter import LossMeter, Row, metric_row
 from sim.nets import Net
 from sim.problems import Problem
 from sim.samplers import Memory, RunDraws
@@ -33,12 +35,11 @@ CHECK_EVERY = 25
 AHEAD = 64
 """Steps whose draws are taken at once."""
 
+SECONDS_AT_ONCE = 0.5
+"""About how long runs are advanced without a word to whoever waits for them."""
+
 EMBED_CHUNK = 4_000_000
 """Input numbers embedded at once when a whole split is evaluated."""
-
-
-Row = dict[str, float | int | str]
-"""One checkpoint and split of a run."""
 
 
 @dataclass
@@ -67,62 +68,6 @@ class RunResult:
     rows: list[Row] = field(default_factory=list)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     data: str | None = None
-
-
-class LossMeter:
-    """Mean loss of R runs since the last `restart`, and whose loss has stopped being finite.
-
-    Examples
-    --------
-    >>> meter = LossMeter(2)
-    >>> meter.add(torch.tensor([1.0, torch.inf]))
-    >>> meter.add(torch.tensor([3.0, 1.0]))
-    >>> meter.mean(0), meter.not_finite()
-    (2.0, [1])
-    """
-
-    def __init__(self, runs: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float64) -> None:
-        self.total = torch.zeros(runs, device=device, dtype=dtype)  # (R,)
-        self.steps = 0
-
-    def add(self, loss: Tensor) -> None:
-        """One step's losses (R,)."""
-        self.total += loss.detach()
-        self.steps += 1
-
-    def mean(self, run: int) -> float:
-        """A run's mean; NaN before the first step."""
-        return float(self.total[run] / self.steps) if self.steps else float("nan")
-
-    def not_finite(self) -> list[int]:
-        """Runs that have met a loss which isn't finite."""
-        found: list[int] = (~torch.isfinite(self.total)).nonzero().flatten().tolist()
-        return found
-
-    def restart(self) -> None:
-        """Forget all steps."""
-        self.total.zero_()
-        self.steps = 0
-
-
-def metric_row(
-    step: int, split: str, meter: LossMeter, run: int, loss: losses.Loss, values: Mapping[str, float]
-) -> Row:
-    """A row of results: where it was taken, the mean loss, what the loss has learnt, the metrics.
-
-    Examples
-    --------
-    >>> meter, margin = LossMeter(2), losses.make("margin", runs=2, classes=2, learn_beta="global")
-    >>> meter.add(torch.tensor([1.0, 3.0]))
-    >>> metric_row(10, "test", meter, 1, margin, {"recall_at_1": 0.9})
-    {'step': 10, 'split': 'test', 'loss': 3.0, 'beta': 1.2, 'recall_at_1': 0.9}
-    """
-    learnt = {name: float(value[run]) for name, value in loss.learnt().items()}
-    for name in values:
-        columns.check_name(name)
-        if name in learnt:
-            raise InvalidInput("metric", name, f"a name that isn't what the loss learns ({', '.join(learnt)})")
-    return {"step": step, "split": split, "loss": meter.mean(run), **learnt, **values}
 
 
 class Trainer:
@@ -192,9 +137,8 @@ class Trainer:
         self.optimizer = self._optimizer()
         self.diverged_at: list[int | None] = [None] * len(configs)
         self.meter = LossMeter(len(configs), self.device, self.dtype)
-        self.check_every = CHECK_EVERY
         self.why_not_fused = program.why_not(self)
-        self._program = None if self.why_not_fused else program.Program(self)
+        self._program = None if self.why_not_fused else program.Program(self, CHECK_EVERY)
 
     def _splits(self, problems: Sequence[Problem]) -> dict[str, Split]:
         train = [p.train for p in problems]
@@ -290,7 +234,6 @@ class Trainer:
             return
         for start in range(0, steps, AHEAD):
             self._program.advance(min(AHEAD, steps - start))
-            self._drop_diverged()
 
     def step(self) -> None:
         """Advance all runs by one optimisation step, as a tensor program."""
@@ -324,9 +267,13 @@ class Trainer:
     def _drop_diverged(self) -> None:
         """Freeze runs with a non-finite loss at finite parameters, so that they cost and harm nothing."""
         for r in self.meter.not_finite():
-            if self.diverged_at[r] is None:
-                self.diverged_at[r] = self.steps
-                self.optimizer.freeze(r)
+            self.drop(r, self.steps)
+
+    def drop(self, run: int, step: int) -> None:
+        """Freeze a run whose loss is not finite by a step, unless it is frozen already."""
+        if self.diverged_at[run] is None:
+            self.diverged_at[run] = step
+            self.optimizer.freeze(run)
 
     @torch.no_grad()
     def embed(self, split: str) -> Tensor:
@@ -389,13 +336,17 @@ def train(
     ('done', [0, 5])
     """
     trainer = Trainer(configs, problems, device)
-    first = trainer.first
+    first, at_once = trainer.first, 1
     results = [RunResult(c) for c in configs]
     for checkpoint in first.checkpoint_steps():
         while trainer.steps < checkpoint and trainer.active:
-            trainer.step()
+            steps, started = min(at_once, checkpoint - trainer.steps), time.perf_counter()
+            trainer.advance(steps)
             if on_steps is not None:
-                on_steps(len(configs))
+                on_steps(len(configs) * steps)
+            # As many at once as pass between two looks at the clock: a user sees progress, and an interrupt is heard.
+            in_time = int(steps * SECONDS_AT_ONCE / (time.perf_counter() - started))
+            at_once = max(1, min(AHEAD, in_time, 8 * at_once))
         for split in first.evaluate:
             for r, row in trainer.evaluate(split, heavy=checkpoint == first.steps).items():
                 results[r].rows.append(row)

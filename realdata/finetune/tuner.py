@@ -22,9 +22,9 @@ from sim.catalogue import DATASETS, NETS, OPTIMIZERS
 from sim.errors import integer
 from sim.generators import Sample
 from sim.labels import Labels
+from sim.meter import LossMeter, Row, metric_row
 from sim.samplers import RunDraws
 from sim.samplers.batches import Batches
-from sim.training import LossMeter, Row, metric_row
 
 
 @dataclass(frozen=True)

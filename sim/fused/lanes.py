@@ -17,9 +17,7 @@ def _emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     from llvmlite import ir
 
     sign, x, labels, of_own, limit, best, chosen, start, dim, batch, stride = arguments
-    pointers = {
-        k: context.make_array(signature.args[k])(context, builder, arguments[k]).data for k in (1, 2, 4, 5, 6)
-    }
+    pointers = {k: context.make_array(signature.args[k])(context, builder, arguments[k]).data for k in (1, 2, 4, 5, 6)}
     x, labels, limit, best, chosen = pointers.values()
     number = context.get_value_type(signature.args[1].dtype)
     size = context.get_abi_sizeof(number)

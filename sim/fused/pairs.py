@@ -11,40 +11,26 @@ from typing import Any
 
 import numpy as np
 
-from sim.compiled import compiled
-from sim.fused.elementary import exp_row, log_row
-from sim.fused.lanes import extremes
+from sim.compiled import FAST, compiled
+from sim.fused.choices import (
+    ALL,
+    EASY,
+    HARD,
+    RANDOM,
+    SEMIHARD,
+    WEIGHTED,
+    choose,
+    cumulative_weights,
+    group,
+    inverted,
+    listed,
+    nearest_beyond,
+    squared_row,
+)
 from sim.fused.stages import stage
-from sim.kernels import Choice
 
 DISTANCE, SQUARED, DOT = range(3)
 """What a loss is given of a pair: Euclidean distance, its square, dot product."""
-
-_RANDOM, _EASY, _HARD, _SEMIHARD = int(Choice.RANDOM), int(Choice.EASY), int(Choice.HARD), int(Choice.SEMIHARD)
-_ALL, _WEIGHTED = int(Choice.ALL), int(Choice.DISTANCE_WEIGHTED)
-
-# Choices compare numbers that are there, or infinite; a run with NaN is stopped anyway.
-FAST = ("contract", "nnan", "nsz", "reassoc")
-
-
-@compiled(fastmath=FAST)
-def squared_row(x: Any, i: int, row: Any, dim: int, batch: int, stride: int) -> None:
-    """Squared distances from sample i to all."""
-    if dim == 2:
-        # The plane, where most is looked at: one loop instead of three.
-        across, up = x[:batch], x[stride : stride + batch]
-        a, b = across[i], up[i]
-        for j in range(batch):
-            row[j] = (across[j] - a) * (across[j] - a) + (up[j] - b) * (up[j] - b)
-        return
-    for j in range(batch):
-        row[j] = 0
-    for k in range(dim):
-        points = x[k * stride : k * stride + batch]
-        here = points[i]
-        for j in range(batch):
-            gap = points[j] - here
-            row[j] += gap * gap
 
 
 @compiled(fastmath=FAST)
@@ -59,121 +45,8 @@ def dot_row(x: Any, i: int, row: Any, dim: int, batch: int, stride: int) -> None
             row[j] += points[j] * here
 
 
-@compiled
-def _choose(
-    kind: int,
-    of_own: int,
-    x: Any,
-    labels: Any,
-    u: Any,
-    beyond: Any,
-    chosen: Any,
-    squared: Any,
-    room: Any,
-    scale: Any,
-    groups: Any,
-    dim: int,
-    batch: int,
-    stride: int,
-) -> None:
-    """What a policy of single samples chooses for every anchor, -1: nothing, and at which squared distance.
-
-    ``beyond``: squared distances of the other side's choices; what is written may take their place.
-    """
-    row, limit = room[0], room[1]
-    if kind == _RANDOM:
-        for i in range(batch):
-            listed = _listed(groups, batch, of_own, i)
-            count = len(listed) - of_own
-            left = min(int(u[i] * count), count - 1)
-            # The anchor itself stands in the list of its label.
-            left += of_own and left >= groups[batch + i]
-            chosen[i] = listed[left] if count > 0 else -1
-    elif kind == _WEIGHTED:
-        for i in range(batch):
-            squared_row(x, i, row[:batch], dim, batch, stride)
-            total = cumulative_weights(row[:batch], labels, labels[i], limit[:batch], room[2, :batch], scale, dim)
-            chosen[i] = inverted(room[2, :batch], row.dtype.type(u[i]) * total, total) if total > 0 else -1
-    else:
-        # An easy positive is near, an easy negative far; a semi-hard negative is the nearest, a positive the farthest.
-        near = (kind == _EASY) == (of_own == 1)
-        if kind == _SEMIHARD:
-            near = of_own == 0
-        sign = row.dtype.type(1 if near else -1)
-        for i in range(batch):
-            limit[i] = sign * beyond[i] if kind == _SEMIHARD else row.dtype.type(-np.inf)
-        extremes(sign, x, labels, of_own, limit, squared, chosen, dim, batch, stride)
-        for i in range(batch):
-            squared[i] *= sign
-        return
-    for i in range(batch):
-        squared[i] = squared_between(x, i, chosen[i], dim, stride) if chosen[i] >= 0 else np.inf
-
-
-@compiled(fastmath=("contract",))
-def squared_between(x: Any, i: int, j: int, dim: int, stride: int) -> float:
-    """Squared distance of two samples, summed in the order, and rounded, as in `sim.fused.lanes`: ties stay ties."""
-    total = x.dtype.type(0)
-    for k in range(dim):
-        gap = x[k * stride + i] - x[k * stride + j]
-        total += gap * gap
-    return total
-
-
-@compiled(fastmath=("contract", "nsz"))
-def cumulative_weights(row: Any, labels: Any, own: int, room: Any, weights: Any, scale: Any, dim: int) -> float:
-    """``weights``: cumulative weights of `sim.samplers.negatives.distance_weighted` over other labels; their total is returned."""
-    real = row.dtype.type
-    floor, cutoff = real(0.5), real(1.4)
-    for j in range(len(row)):
-        room[j] = min(max(row[j], floor * floor), cutoff * cutoff)  # squared
-    log_row(room, weights, scale)
-    for j in range(len(row)):
-        room[j] = real(1) - room[j] / real(4)
-    largest = real(-np.inf)
-    for j in range(len(row)):
-        # (2 - m) log D is half of that times log D^2.
-        weights[j] *= real((2 - dim) / 2)
-    if dim != 3:
-        logs = np.empty(len(row), row.dtype)
-        log_row(room, logs, scale)
-        for j in range(len(row)):
-            weights[j] -= real((dim - 3) / 2) * logs[j]
-    for j in range(len(row)):
-        inside = labels[j] != own and row[j] < cutoff * cutoff
-        weights[j] = weights[j] if inside else real(-np.inf)
-        largest = max(largest, weights[j])
-    if largest == real(-np.inf):
-        for j in range(len(row)):
-            room[j] = real(1) if labels[j] != own else real(0)
-    else:
-        for j in range(len(row)):
-            weights[j] = weights[j] - largest
-        exp_row(weights, room, scale)
-    total = real(0)
-    for j in range(len(row)):
-        total += room[j]
-        weights[j] = total
-    return total
-
-
-@compiled
-def inverted(cumulative: Any, wanted: float, total: float) -> int:
-    """The first place whose cumulative weight exceeds ``wanted``; where rounding has put that on the total, the last with weight."""
-    low, high = 0, len(cumulative) - 1
-    while low < high:
-        middle = (low + high) // 2
-        if cumulative[middle] > wanted:
-            high = middle
-        else:
-            low = middle + 1
-    while low > 0 and cumulative[low - 1] == total:
-        low -= 1
-    return low
-
-
 @compiled(fastmath=FAST)
-def between(value: int, x: Any, i: int, j: int, dim: int, stride: int) -> float:
+def between(value: int, x: Any, i: int, j: int, dim: int, stride: int) -> Any:
     """What a loss is given of one pair."""
     total = x.dtype.type(0)
     for k in range(dim):
@@ -224,47 +97,49 @@ def find(
     and for two rows more."""
     scale = scale[:batch]
     row, weights, values, entries, beyond = room[0, :batch], room[1, :batch], room[2, :batch], room[3, :batch], room[4]
+    mine: Any
+    theirs: Any
     mine, theirs = np.int64(1), np.int64(0)  # no literals, for which Numba would compile functions of their own
     of_p, of_n = groups[:stride], groups[stride : 2 * stride]
     groups = groups[2 * stride :]
-    if positive == _ALL or negative == _ALL or positive == _RANDOM or negative == _RANDOM:
-        _group(labels, groups)
-    if positive == _SEMIHARD:
-        _choose(negative, theirs, x, labels, u_neg, beyond, of_n, beyond, room, scale, groups, dim, batch, stride)
-        _choose(positive, mine, x, labels, u_pos, beyond, of_p, beyond, room, scale, groups, dim, batch, stride)
+    if positive in (ALL, RANDOM) or negative in (ALL, RANDOM):
+        group(labels, groups)
+    if positive == SEMIHARD:
+        choose(negative, theirs, x, labels, u_neg, beyond, of_n, beyond, room, scale, groups, dim, batch, stride)
+        choose(positive, mine, x, labels, u_pos, beyond, of_p, beyond, room, scale, groups, dim, batch, stride)
     else:
-        if positive != _ALL:
-            _choose(positive, mine, x, labels, u_pos, beyond, of_p, beyond, room, scale, groups, dim, batch, stride)
-        if negative == _EASY or negative == _HARD or (positive != _ALL and negative != _ALL):
-            _choose(negative, theirs, x, labels, u_neg, beyond, of_n, beyond, room, scale, groups, dim, batch, stride)
+        if positive != ALL:
+            choose(positive, mine, x, labels, u_pos, beyond, of_p, beyond, room, scale, groups, dim, batch, stride)
+        if negative in (EASY, HARD) or (positive != ALL and negative != ALL):
+            choose(negative, theirs, x, labels, u_neg, beyond, of_n, beyond, room, scale, groups, dim, batch, stride)
     count_p = count_n = 0
     first_p[0] = first_n[0] = 0
     for i in range(batch):
-        if positive == _ALL or negative == _ALL:
-            if value != DOT or positive != _ALL or negative != _ALL:
+        if positive == ALL or negative == ALL:
+            if value != DOT or positive != ALL or negative != ALL:
                 squared_row(x, i, row, dim, batch, stride)
             _values(value, row, x, i, entries, dim, batch, stride)
         before = count_p
-        if positive == _ALL:
+        if positive == ALL:
             count_p = _keep(groups, mine, i, entries, at_p, p, count_p)
         else:
             # The side that waits for the other one takes it down with it where it finds nothing.
-            if (positive == _SEMIHARD and of_p[i] < 0) or (negative == _SEMIHARD and of_n[i] < 0):
+            if (positive == SEMIHARD and of_p[i] < 0) or (negative == SEMIHARD and of_n[i] < 0):
                 of_p[i] = of_n[i] = -1
             if of_p[i] >= 0:
                 at_p[count_p], p[count_p] = of_p[i], between(value, x, i, of_p[i], dim, stride)
                 count_p += 1
-        if negative == _ALL:
+        if negative == ALL:
             count_n = _keep(groups, theirs, i, entries, at_n, n, count_n)
-        elif positive != _ALL or negative == _EASY or negative == _HARD:
+        elif positive != ALL or negative in (EASY, HARD):
             if of_n[i] >= 0:
                 at_n[count_n], n[count_n] = of_n[i], between(value, x, i, of_n[i], dim, stride)
                 count_n += 1
-        elif negative == _SEMIHARD:
+        elif negative == SEMIHARD:
             kept = before
             for k in range(before, count_p):
                 a = at_p[k]
-                b = _nearest_beyond(row, labels, labels[i], row[a])
+                b = nearest_beyond(row, labels, labels[i], row[a])
                 if b >= 0:
                     at_p[kept], p[kept] = a, p[k]
                     at_n[count_n], n[count_n] = b, entries[b]
@@ -280,70 +155,19 @@ def find(
 
 
 @compiled(fastmath=FAST)
-def _nearest_beyond(row: Any, labels: Any, own: int, limit: float) -> int:
-    """The first of the nearest samples of other labels that are farther than a limit; -1: there is none."""
-    best, place = row.dtype.type(np.inf), -1
-    for j in range(len(row)):
-        if labels[j] != own and row[j] > limit and row[j] < best:
-            best, place = row[j], j
-    return place
-
-
-@compiled
-def _group(labels: Any, groups: Any) -> None:
-    """Write down who has the same label. B places each: a sample's label, numbered anew; its rank among those of its label; where the
-    list of a label ends; these lists, one after the other; then for each label the list of all others."""
-    batch = len(labels)
-    number, rank, end = groups[:batch], groups[batch : 2 * batch], groups[2 * batch : 3 * batch]
-    mates = groups[3 * batch : 4 * batch]
-    found = 0
-    for i in range(batch):
-        k = 0
-        while k < found and labels[mates[k]] != labels[i]:
-            k += 1
-        if k == found:
-            mates[k] = i
-            found += 1
-        number[i] = k
-    count = 0
-    for k in range(found):
-        others = groups[(4 + k) * batch : (5 + k) * batch]
-        first, rest = count, 0
-        for j in range(batch):
-            if number[j] == k:
-                mates[count] = j
-                rank[j] = count - first
-                count += 1
-            else:
-                others[rest] = j
-                rest += 1
-        end[k] = count
-
-
-@compiled
-def _listed(groups: Any, batch: int, of_own: int, i: int) -> Any:
-    """The samples of anchor i's label, itself among them, or all others."""
-    k = groups[i]
-    first, last = groups[2 * batch + k - 1] if k else 0, groups[2 * batch + k]
-    if of_own:
-        return groups[3 * batch + first : 3 * batch + last]
-    return groups[(4 + k) * batch : (5 + k) * batch - (last - first)]
-
-
-@compiled(fastmath=FAST)
 def _keep(groups: Any, of_own: int, i: int, entries: Any, at: Any, out: Any, count: int) -> int:
     """Append all samples of the anchor's label but itself, or of other labels."""
     batch = len(entries)
-    listed = _listed(groups, batch, of_own, i)
-    length = len(listed) - of_own
+    found = listed(groups, batch, of_own, i)
+    length = len(found) - of_own
     place, value = at[count : count + length], out[count : count + length]
     before = groups[batch + i] if of_own else length
     for j in range(before):
-        place[j] = listed[j]
-        value[j] = entries[listed[j]]
+        place[j] = found[j]
+        value[j] = entries[found[j]]
     for j in range(before, length):
-        place[j] = listed[j + 1]
-        value[j] = entries[listed[j + 1]]
+        place[j] = found[j + 1]
+        value[j] = entries[found[j + 1]]
     return count + length
 
 
@@ -367,7 +191,7 @@ def _drawn(
     dim: int,
 ) -> int:
     """Append a random negative for each of the anchor's positives."""
-    if kind == _WEIGHTED:
+    if kind == WEIGHTED:
         total = cumulative_weights(row, labels, own, values, weights, scale, dim)
     else:
         total = row.dtype.type(0)

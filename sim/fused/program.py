@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,16 +20,12 @@ from sim.labels import Labels
 from sim.losses import Loss
 from sim.nets.base import ACTIVATIONS as FUNCTIONS
 from sim.nets.mlp import MLP, Linear
-from sim.samplers import Sampling
 
 if TYPE_CHECKING:
     from sim.training import Trainer
 
 LARGEST_LISTED = kernels.BRUTE_FORCE_UP_TO
 """Batch size up to which all pairs are listed and compared with one another; beyond it sorting, as the tensor program does, is faster."""
-
-SECONDS_AT_ONCE = 0.5
-"""About how long a call of the kernel may take: in between progress is shown and interrupts are heard."""
 
 
 def terms_of(loss: Loss) -> Terms | None:
@@ -79,6 +75,8 @@ class Program:
     ----------
     trainer : Trainer
         One of which `why_not` has nothing to say.
+    check_every : int
+        Steps between two looks for diverged runs.
 
     Examples
     --------
@@ -89,15 +87,15 @@ class Program:
     >>> from sim.training import Trainer
     >>> problem = build("rings", 0, samples_per_mode=40)
     >>> fused, plain = (Trainer([RunConfig()], [problem]) for _ in range(2))
-    >>> losses = Program(fused).advance(3)
+    >>> losses = Program(fused, 25).advance(3)
     >>> for _ in range(3):
     ...     plain.step()
     >>> bool(torch.allclose(fused.net.weights[0], plain.net.weights[0], atol=1e-5))
     True
     """
 
-    def __init__(self, trainer: Trainer) -> None:
-        self.trainer = trainer
+    def __init__(self, trainer: Trainer, check_every: int) -> None:
+        self.trainer, self._check_every = trainer, check_every
         net, loss, labels, split = trainer.net, trainer.loss, trainer.labels, trainer.splits["train"]
         assert isinstance(net, MLP)
         terms = terms_of(loss)
@@ -145,7 +143,6 @@ class Program:
         none = torch.zeros(1, 1, dtype=trainer.dtype), torch.zeros(runs, dtype=torch.int64)
         table, rows = (labels.probabilities, labels.first_row) if labels.flipped is None else none
         self._probabilities, self._first_probability = _array(table), _array(rows)
-        self._decay = np.array([c.optimizer.weight_decay for c in trainer.configs]).astype(real)
         self._stopped = np.full(runs, -1)
 
     def advance(self, steps: int) -> Tensor:
@@ -157,7 +154,6 @@ class Program:
         packed = [torch.cat([t.detach().reshape(runs, -1) for t in tensors], 1) for tensors in tables]
         theta, moment, second = (_array(t) for t in (packed if len(packed) == 3 else [*packed, packed[1][:0]]))
         index = _array(trainer.batches.take(steps))
-        like = trainer.splits["train"].x
         draws = trainer.draws
 
         def uniforms(wanted: bool, purpose: str, *shape: int) -> np.ndarray:
@@ -176,9 +172,7 @@ class Program:
         is_adam = type(optimizer) is optim.Adam
         constants = (b1, b2, optim.Adam.epsilon) if is_adam else (optim.SGD.momentum, 0.0, 0.0)
         total = trainer.first.steps
-        factors = [
-            optim.schedule(trainer.first.optimizer.schedule, (trainer.steps + k) / total) for k in range(steps)
-        ]
+        factors = [optim.schedule(trainer.first.optimizer.schedule, (trainer.steps + k) / total) for k in range(steps)]
         rate = torch.stack([optimizer.lr[self._order[k]].flatten() for k in (0, -1)], 1)  # (R, 2)
         losses = np.zeros((steps, runs), theta.dtype)
         totals = _array(trainer.meter.total)
@@ -210,9 +204,9 @@ class Program:
             np.array(factors, dtype=np.float64),
             np.stack([1 - b1**numbers, 1 - b2**numbers], 1),
             _array(rate),
-            self._decay,
+            _array(optimizer.decay[0].flatten()),
             trainer.steps,
-            trainer.check_every,
+            self._check_every,
             losses,
             totals,
             self._stopped,
@@ -221,6 +215,8 @@ class Program:
         trainer.steps += steps
         optimizer.steps += steps
         trainer.meter.steps += steps
+        for r in np.flatnonzero(self._stopped >= 0):
+            trainer.drop(int(r), int(self._stopped[r]))
         return torch.from_numpy(losses)
 
     def _moments(self) -> Sequence[Sequence[Tensor]]:
@@ -231,6 +227,6 @@ class Program:
     @torch.no_grad()
     def _unpack(tables: Sequence[Sequence[Tensor]], packed: Sequence[Tensor]) -> None:
         for tensors, flat in zip(tables, packed, strict=True):
-            parts = flat.split([t[0].numel() for t in tensors], dim=1)
+            parts = torch.split(flat, [t[0].numel() for t in tensors], dim=1)
             for tensor, part in zip(tensors, parts, strict=True):
                 tensor.copy_(part.view(tensor.shape))

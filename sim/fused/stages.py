@@ -61,7 +61,7 @@ class Stage:
     def __init__(self, signature: str, function: Callable[..., Any]) -> None:
         self.signature, self.function = signature.split(), function
         self._compiled: dict[str, Any] = {}
-        functools.update_wrapper(self, function)
+        self.__doc__ = function.__doc__
 
     def of(self, real: str) -> Any:
         """The compiled function, for ``float32`` or ``float64``."""

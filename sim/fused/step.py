@@ -8,14 +8,10 @@ from typing import Any
 import numpy as np
 
 from sim.compiled import compiled
-from sim.fused.stages import ORDERLESS
-from sim.kernels import Choice
+from sim.fused.choices import ALL, RANDOM, SEMIHARD, WEIGHTED
 
 ADAM, SGD = 0, 1
 """Codes of the optimisers."""
-
-_ALL = int(Choice.ALL)
-_RANDOM, _SEMIHARD, _WEIGHTED = int(Choice.RANDOM), int(Choice.SEMIHARD), int(Choice.DISTANCE_WEIGHTED)
 
 
 @compiled(fastmath=())
@@ -112,7 +108,7 @@ def gradient_of(
     scale: Any,
     groups: Any,
     stride: int,
-) -> float:
+) -> Any:
     """Loss of one run on one batch, and its gradient; the inputs are the first layer of ``acts``.
 
     ``codes``: activation, whether the net and whether the loss normalises, positive policy, negative policy, what the loss is given of
@@ -122,6 +118,14 @@ def gradient_of(
     batch, dim = len(labels), sizes[-1]
     forward(theta, sizes, activation, acts, slopes, room[0], scale, stride)
     x = acts[len(acts) - dim * stride :]
+    reach = theta.dtype.type(0)
+    for k in range(dim):
+        row = x[k * stride : k * stride + batch]
+        for j in range(batch):
+            reach += abs(row[j])
+    if not finite(reach):
+        # Comparisons with what isn't a number choose nothing, and a loss without tuples would be 0.
+        return theta.dtype.type(np.nan)
     if by_net:
         normalise(x, norms[0], dim, batch, stride)
     inner = up[: dim * stride]
@@ -141,7 +145,7 @@ def gradient_of(
     weights = len(theta) - codes[6]
     of_loss = gradient[weights:]
     of_loss[:] = 0
-    paired = positive == _ALL and (negative == _RANDOM or negative == _SEMIHARD or negative == _WEIGHTED)
+    paired = positive == ALL and negative in (RANDOM, SEMIHARD, WEIGHTED)
     loss = kernel(
         options, parameters, labels, first_p, p, first_n, n, int(paired), theta[weights:], slope_p, slope_n, of_loss,
         room, scale,
@@ -216,14 +220,22 @@ def advance(
     up, down = np.zeros(widest * stride, theta.dtype), np.zeros(widest * stride, theta.dtype)
     width = (widest + 15) // 16 * 16
     turned, padded = np.zeros(width * stride, theta.dtype), np.zeros(width * width, theta.dtype)
-    capacity_p = (batch if codes[3] == _ALL else 1) * batch + 1
-    capacity_n = (batch if codes[3] == _ALL or codes[4] == _ALL else 1) * batch + 1
-    at_p, p, slope_p = np.empty(capacity_p, np.int32), np.empty(capacity_p, theta.dtype), np.empty(capacity_p, theta.dtype)
-    at_n, n, slope_n = np.empty(capacity_n, np.int32), np.empty(capacity_n, theta.dtype), np.empty(capacity_n, theta.dtype)
+    capacity_p = (batch if codes[3] == ALL else 1) * batch + 1
+    capacity_n = (batch if codes[3] == ALL or codes[4] == ALL else 1) * batch + 1
+    at_p, p, slope_p = (
+        np.empty(capacity_p, np.int32),
+        np.empty(capacity_p, theta.dtype),
+        np.empty(capacity_p, theta.dtype),
+    )
+    at_n, n, slope_n = (
+        np.empty(capacity_n, np.int32),
+        np.empty(capacity_n, theta.dtype),
+        np.empty(capacity_n, theta.dtype),
+    )
     first_p, first_n = np.zeros(batch + 1, np.int64), np.zeros(batch + 1, np.int64)
     norms, room = np.zeros((2, stride), theta.dtype), np.zeros((6, stride), theta.dtype)
     scale = np.zeros(stride, words.dtype)
-    listing = codes[3] == _ALL or codes[4] == _ALL or codes[3] == _RANDOM or codes[4] == _RANDOM
+    listing = codes[3] == ALL or codes[4] == ALL or codes[3] == RANDOM or codes[4] == RANDOM
     groups = np.zeros(2 * stride + (batch * (batch + 4) if listing else 0), np.int32)
     gradient, labels = np.zeros(theta.shape[1] + 16, theta.dtype), np.zeros(stride, np.int32)
     size, weights = theta.shape[1], theta.shape[1] - codes[6]

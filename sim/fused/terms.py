@@ -65,7 +65,7 @@ class Terms:
 
 
 @compiled
-def divisor(active: float, count: float, reduction: int) -> float:
+def divisor(active: float, count: float, reduction: int) -> Any:
     """By what a sum of terms is divided, see `sim.losses.base.reduce`."""
     if reduction == _ACTIVE:
         return max(active, 1.0)
@@ -83,7 +83,7 @@ def divide(slopes: Any, count: int, by: float) -> None:
 
 
 @compiled(fastmath=ORDERLESS)
-def softmax_row(x: Any, out: Any, scale: Any) -> float:
+def softmax_row(x: Any, out: Any, scale: Any) -> Any:
     """log(sum(exp(x))) of a row with entries; out: exp(x) over that sum."""
     largest = x[0]
     for j in range(len(x)):

@@ -108,7 +108,18 @@ def _tile(rows: int) -> Any:
 
     @intrinsic
     def tile(
-        typing: Any, kind: Any, a: Any, ai: Any, ak: Any, b: Any, bk: Any, c: Any, ci: Any, extra: Any, ei: Any, depth: Any
+        typing: Any,
+        kind: Any,
+        a: Any,
+        ai: Any,
+        ak: Any,
+        b: Any,
+        bk: Any,
+        c: Any,
+        ci: Any,
+        extra: Any,
+        ei: Any,
+        depth: Any,
     ) -> Any:
         word = types.int64
         return types.void(word, a, word, word, b, word, c, word, extra, word, word), _emit(rows)
@@ -133,15 +144,16 @@ def _emit_turn(context: Any, builder: Any, signature: Any, arguments: Any) -> An
     def place(pointer: Any, row: int, step: Any) -> Any:
         return builder.bitcast(builder.gep(pointer, [builder.mul(ir.Constant(word, row), step)]), vector.as_pointer())
 
+    half = lanes // 2
+
     def interleaved(a: Any, b: Any, first: int) -> Any:
-        order = [k for pair in zip(range(first, lanes), range(lanes + first, 2 * lanes)) for k in pair][:lanes]
+        order = [k for i in range(first, first + half) for k in (i, lanes + i)]
         return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(index, lanes), order))
 
     rows = []
     for i in range(lanes):
         rows.append(builder.load(place(x, i, stride)))
         rows[-1].align = size
-    half = lanes // 2
     for _ in range(lanes.bit_length() - 1):
         rows = [interleaved(rows[i], rows[i + half], first) for i in range(half) for first in (0, half)]
     for i, row in enumerate(rows):
@@ -182,19 +194,19 @@ def turn(x: Any, stride: int, rows: int, columns: int, out: Any, width: int) -> 
 
 @compiled
 def product(
-    kind: int,
+    kind: Any,
     a: Any,
-    ai: int,
-    ak: int,
+    ai: Any,
+    ak: Any,
     b: Any,
-    bk: int,
+    bk: Any,
     c: Any,
-    ci: int,
+    ci: Any,
     extra: Any,
-    ei: int,
-    rows: int,
-    columns: int,
-    depth: int,
+    ei: Any,
+    rows: Any,
+    columns: Any,
+    depth: Any,
 ) -> None:
     """C(i, j) = sum_k A(i, k) B(k, j), with A(i, k) at ``a[i ai + k ak]``, B(k, j) at ``b[k bk + j]`` and C(i, j) at ``c[i ci + j]``.
 

@@ -6,11 +6,14 @@ Batches of R runs and many steps are drawn at once. A run's batches depend on it
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from sim import kernels
+from sim.compiled import compiled
 from sim.errors import InvalidInput
 from sim.streams import stream
 
@@ -49,6 +52,41 @@ def distinct(uniforms: Tensor, available: Tensor) -> Tensor:
         picks.append(pick)
         ordered = torch.cat([ordered, pick.unsqueeze(-1)], -1).sort(-1).values
     return torch.stack(picks, -1)
+
+
+@compiled
+def _distinct(uniforms: Any, available: int, out: Any, ordered: Any) -> None:
+    """What `distinct` gives for one row, with room for as many whole numbers."""
+    for k in range(len(uniforms)):
+        left = available - k
+        pick = min(int(uniforms[k] * left), left - 1)
+        place = 0
+        while place < k and ordered[place] <= pick:
+            pick += 1
+            place += 1
+        for later in range(k, place, -1):
+            ordered[later] = ordered[later - 1]
+        ordered[place] = pick
+        out[k] = pick
+
+
+@compiled
+def _batches(
+    uniforms: Any, sizes: Any, starts: Any, members: Any, classes: int, per_class: int, out: Any, first: int, last: int
+) -> None:
+    """Batches of the runs ``first`` to ``last - 1``, (steps, R, B), from uniforms (steps, R, P + B)."""
+    room, labels = np.empty(max(classes, per_class), np.int64), np.zeros(max(classes, 1), np.int64)
+    within = np.empty(per_class, np.int64)
+    for step in range(len(uniforms)):
+        for r in range(first, last):
+            u = uniforms[step, r]
+            if classes:
+                _distinct(u[:classes], sizes.shape[1], labels, room)
+            for c in range(len(labels)):
+                at = c * per_class
+                _distinct(u[classes + at : classes + at + per_class], sizes[r, labels[c]], within, room)
+                for k in range(per_class):
+                    out[step, r, at + k] = members[r, starts[r, labels[c]] + within[k]]
 
 
 class Batches:
@@ -158,6 +196,11 @@ class Batches:
         drawn = np.stack([s.random((steps, per_step)) for s in self._streams], axis=1)  # (steps, R, P + B)
         uniforms = torch.from_numpy(drawn)
         runs, present = self._sizes.shape
+        if kernels.AVAILABLE:
+            places = torch.empty(steps, runs, self.size, dtype=torch.int64)
+            numbers = self.classes, self.per_class
+            kernels.over_runs(_batches, runs, uniforms, self._sizes, self._starts, self._members, *numbers, places)
+            return places
         if self.classes:
             labels = distinct(uniforms[..., : self.classes], torch.tensor(present))  # (steps, R, P)
         else:

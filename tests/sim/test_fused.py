@@ -13,6 +13,7 @@ from sim.catalogue import LOSSES, NEGATIVES, POSITIVES
 from sim.config import RunConfig, parse
 from sim.fused import program
 from sim.fused.net import ACTIVATIONS
+from sim.losses.triplet import Triplet
 from sim.problems import build
 from sim.training import CHECK_EVERY, Trainer
 
@@ -23,7 +24,12 @@ PAIRS = ("triplet", "margin", "contrastive", "lifted")
 SIMILARITIES = ("ntxent", "npair", "supcon", "multi_similarity")
 CHOICES = ("random", "easy", "hard", "semihard", "all")
 PARAMS: dict[str, tuple[dict[str, Any], ...]] = {
-    "triplet": ({}, {"soft": True}, {"squared_distances": True, "reduction": "sum"}, {"alpha": 3.0, "reduction": "mean"}),
+    "triplet": (
+        {},
+        {"soft": True},
+        {"squared_distances": True, "reduction": "sum"},
+        {"alpha": 3.0, "reduction": "mean"},
+    ),
     "margin": (
         {},
         {"beta": 0.7, "learn_beta": "global"},
@@ -39,15 +45,18 @@ PARAMS: dict[str, tuple[dict[str, Any], ...]] = {
 
 
 def trainers(count: int = 2, runs: int = 3, **fields: Any) -> list[Trainer]:
-    """Trainers of the same runs, 3 classes of 2 modes; their steps are plain gradient steps of length 1 unless said."""
+    """Trainers of the same runs, 3 classes of 2 modes; their steps are plain gradient steps unless said."""
     first = parse(
         RunConfig,
         {
-            "data": {"name": "gaussian_mixture", "params": {"classes": 3, "modes_per_class": 2, "samples_per_mode": 12}},
+            "data": {
+                "name": "gaussian_mixture",
+                "params": {"classes": 3, "modes_per_class": 2, "samples_per_mode": 12},
+            },
             "batch": {"classes": 3, "per_class": 5},
             "noise": {"level": 0.3},
             "net": {"dim": 3, "params": {"width": 20, "depth": 1}},
-            "optimizer": {"name": "sgd", "lr": 1.0},
+            "optimizer": {"name": "sgd", "lr": 0.01},
             **fields,
         },
     )
@@ -62,9 +71,9 @@ def assert_same_step(fused: Trainer, plain: Trainer, limit: float) -> None:
     fused.advance(1)
     scale = max(1.0, float(plain.meter.total.abs().max()))
     assert (fused.meter.total - plain.meter.total).abs().max() <= limit * scale
+    scale = max(1.0, *(float(p.detach().abs().max()) for p in plain.parameters))
     for a, b in zip(fused.parameters, plain.parameters, strict=True):
-        a, b = a.detach(), b.detach()
-        assert (a - b).abs().max() <= limit * max(1.0, float(b.abs().max()))
+        assert (a - b).detach().abs().max() <= limit * scale
 
 
 def choices() -> list[tuple[str, str]]:
@@ -99,16 +108,22 @@ def test_nets(width: int, depth: int, dim: int, activation: str, real: str) -> N
         activation = "softplus"  # a single ReLU may be off for all samples
     for normalize in (False, True):
         params = {"width": width, "depth": depth, "activation": activation}
-        fused, plain = trainers(net={"dim": dim, "normalize": normalize and dim > 1, "params": params}, dtype=real)
+        net = {"dim": dim, "normalize": normalize and dim > 1, "params": params}
+        fused, plain = trainers(net=net, positive="all", negative="all", dtype=real)
+        for trainer in (fused, plain):
+            # Else samples for which all ReLUs are off lie at 0, where normalisation has no derivative.
+            for bias in trainer.net.biases:
+                bias.data.fill_(0.3)
         assert_same_step(fused, plain, LIMITS[real])
 
 
 @pytest.mark.parametrize("real", ["float32", "float64"])
 def test_batches_and_inputs_of_any_size(real: str) -> None:
     for batch in ({"classes": 2, "per_class": 2}, {"classes": 0, "per_class": 9}, {"classes": 3, "per_class": 24}):
-        assert_same_step(*trainers(batch=batch, positive="all", negative="all", dtype=real), LIMITS[real])
-    digits = {"name": "digits", "params": {}}
-    assert_same_step(*trainers(data=digits, batch={"classes": 10, "per_class": 3}, dtype=real), LIMITS[real])
+        fused, plain = trainers(batch=batch, positive="all", negative="all", dtype=real)
+        assert_same_step(fused, plain, LIMITS[real])
+    fused, plain = trainers(data={"name": "digits"}, batch={"classes": 2, "per_class": 7}, dtype=real)
+    assert_same_step(fused, plain, LIMITS[real])
 
 
 @pytest.mark.parametrize("name", ["adam", "sgd"])
@@ -118,7 +133,8 @@ def test_many_steps(name: str, schedule: str) -> None:
     fields: dict[str, Any] = {
         "optimizer": {"name": name, "lr": 1e-2, "loss_lr": 3e-3, "weight_decay": 0.1, "schedule": schedule},
         "loss": {"name": "margin", "params": {"learn_beta": "class"}},
-        "net": {"dim": 3, "params": {"width": 20, "depth": 1, "activation": "tanh"}},
+        # On the sphere, or the last bias would have no gradient but rounding, which Adam makes steps of.
+        "net": {"dim": 3, "normalize": True, "params": {"width": 20, "depth": 1, "activation": "tanh"}},
         "positive": "all",
         "negative": "all",
         "steps": 40,
@@ -136,7 +152,9 @@ def test_many_steps(name: str, schedule: str) -> None:
     assert torch.allclose(fused.meter.total, plain.meter.total, rtol=1e-9)
 
 
-@pytest.mark.parametrize("noise", [{"mode": "static", "level": 0.3}, {"level": 0.4, "kind": "pair_flip"}, {"level": 0.0}])
+@pytest.mark.parametrize(
+    "noise", [{"mode": "static", "level": 0.3}, {"level": 0.4, "kind": "pair_flip"}, {"level": 0.0}]
+)
 def test_both_ways_of_stepping_take_the_same_draws(noise: dict[str, Any]) -> None:
     """In any order: each goes on where the other one has stopped."""
     fields = {"noise": noise, "positive": "random", "negative": "random", "dtype": "float64"}
@@ -196,7 +214,7 @@ def test_ties_go_to_the_lowest_position() -> None:
 
 def _rebuilt(trainer: Trainer) -> Trainer:
     """With its program made anew, from the data that it has now."""
-    trainer._program = program.Program(trainer)
+    trainer._program = program.Program(trainer, CHECK_EVERY)
     return trainer
 
 
@@ -221,7 +239,7 @@ def test_what_is_not_covered_trains_as_a_tensor_program() -> None:
         "loss": {"loss": {"name": "npair", "params": {"l2": 0.1}}},
         "positives": {"positive": "k_easy:2"},
         "negatives": {"negative": "semihard_all", "positive": "all"},
-        "weighting": {"robust": {"name": "co_teaching"}},
+        "weighting": {"robust": {"name": "trimmed"}},
     }
     for what, fields in cases.items():
         (trainer,) = trainers(1, runs=1, **fields)
@@ -230,12 +248,12 @@ def test_what_is_not_covered_trains_as_a_tensor_program() -> None:
         assert trainer.steps == 2
 
 
-def test_a_derived_loss_does_not_inherit_the_compiled_form(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Doubled(LOSSES["triplet"]):  # type: ignore[misc]
+def test_a_derived_loss_does_not_inherit_the_compiled_form() -> None:
+    class Doubled(Triplet):
         def of_tuples(self, *arguments: Any) -> torch.Tensor:
             return 2 * super().of_tuples(*arguments)
 
-    assert program.terms_of(LOSSES["triplet"]()) is not None
+    assert program.terms_of(Triplet()) is not None
     assert program.terms_of(Doubled()) is None
 
 
