@@ -82,7 +82,7 @@ def _spanning_tree(x: Any, smallest: int) -> Any:
         nearer = outside & (reach < nearest)
         nearest = np.where(nearer, reach, nearest)
         source = np.where(nearer, here, source)
-        here = np.argmin(np.where(outside, nearest, np.inf))
+        here = int(np.argmin(np.where(outside, nearest, np.inf)))
         ends[step, 0], ends[step, 1], lengths[step] = source[here], here, nearest[here]
     return ends, lengths
 
@@ -239,7 +239,7 @@ def _mixture_bic(x: Any, labels: Any, k: int) -> float:
         _maximise(x, shares, weights, means, variances)
         change = new - bound
         bound, step = new, step + 1
-    return -2 * n * _expect(x, weights, means, variances, shares) + (k * (m + 2) - 1) * math.log(n)
+    return float(-2 * n * _expect(x, weights, means, variances, shares) + (k * (m + 2) - 1) * math.log(n))
 
 
 def mixture_bic(points: Points, labels: Ids) -> float:

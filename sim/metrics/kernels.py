@@ -135,7 +135,7 @@ def _place(values: Any, count: int, d: float) -> int:
         half = left // 2
         base += half * (values[base + half - 1] < d)
         left -= half
-    return base + (values[base] < d)
+    return int(base + (values[base] < d))
 
 
 @exact
