@@ -270,8 +270,7 @@ def metric(
         length. It is then computed without overflow however large or small the embeddings are; without it, ``compute``
         gets them as they are.
     heavy : bool
-        It clusters: one scikit-learn or SciPy call for each run and class. ``evaluate(..., heavy=False)`` leaves it
-        out.
+        It clusters each class of each run. ``evaluate(..., heavy=False)`` leaves it out.
     columns : callable, optional
         Names of the columns of a metric whose ``compute`` returns (R, number of columns).
 

@@ -26,9 +26,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from . import search
+from . import kernels, search
 from .base import Options, Runs, metric
 from .pairs import mean_in_order, sum_by, total_in_order
+
+COMPILED_UP_TO = 64
+"""Dimension up to which the compiled loop, which sums all squares, beats a matrix product that proposes."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,11 @@ def _recall(ranked: Ranked, k: int) -> Tensor:
     return torch.where(before > 0, 1, 1 - miss)
 
 
+def _compiled(runs: Runs, k: int) -> bool:
+    """Whether the compiled loop is the way to what is among the k nearest."""
+    return kernels.usable(runs.x) and runs.x.shape[2] <= COMPILED_UP_TO and not search.worthwhile(runs.x, k)
+
+
 def _others(labels: Tensor) -> Tensor:
     """Number of other samples with the sample's label, (R, n), float64."""
     counts = sum_by(torch.ones(labels.shape, dtype=torch.float64, device=labels.device), labels, int(labels.max()) + 1)
@@ -121,15 +129,19 @@ def fine_retrieval(runs: Runs) -> tuple[Tensor, Tensor, Tensor]:
     ks = [min(k, most) for k in runs.options.ks]
     depth = max(*ks, int(relevant.max()))
     ranks = torch.arange(depth, device=runs.x.device)
-    values = runs.x.new_empty(len(ks) + 2, *relevant.shape)
-    for rows, ranked in _ranked(runs, runs.fine, depth):
-        counted = ranks < relevant[:, rows, None]  # (R, rows, depth)
-        chance = ranked.hits.double() / ranked.size * counted
-        ahead = (ranks - ranked.first) * (ranked.hits - 1).double() / (ranked.size - 1).clamp_min(1)
-        precision = (ranked.before + 1 + ahead) / (ranks + 1)
-        columns = [_recall(ranked, k) for k in ks]
-        columns += [total_in_order(part) / relevant[:, rows] for part in (chance, chance * precision)]
-        values[:, :, rows] = torch.stack(columns)
+    if _compiled(runs, depth):
+        samples = runs.once(kernels.side_by_side)
+        values = kernels.retrieval(samples, samples.fine, ks, precision=True)
+    else:
+        values = runs.x.new_empty(len(ks) + 2, *relevant.shape)
+        for rows, ranked in _ranked(runs, runs.fine, depth):
+            counted = ranks < relevant[:, rows, None]  # (R, rows, depth)
+            chance = ranked.hits.double() / ranked.size * counted
+            ahead = (ranks - ranked.first) * (ranked.hits - 1).double() / (ranked.size - 1).clamp_min(1)
+            precision = (ranked.before + 1 + ahead) / (ranks + 1)
+            columns = [_recall(ranked, k) for k in ks]
+            columns += [total_in_order(part) / relevant[:, rows] for part in (chance, chance * precision)]
+            values[:, :, rows] = torch.stack(columns)
     values[:, relevant == 0] = torch.nan
     *recalls, precision, average = (mean_in_order(of_queries) for of_queries in values)
     return torch.stack(recalls, -1), precision, average
@@ -211,7 +223,11 @@ def class_recall_at_1(runs: Runs) -> Tensor:
     >>> round(class_recall_at_1(torch.zeros(4, 1), classes).item(), 3)  # total collapse: one of three others
     0.333
     """
-    values = runs.x.new_empty(runs.classes.shape)
-    for rows, ranked in _ranked(runs, runs.classes, 1):
-        values[:, rows] = _recall(ranked, 1)
+    if _compiled(runs, 1):
+        samples = runs.once(kernels.side_by_side)
+        (values,) = kernels.retrieval(samples, samples.classes, [1], precision=False)
+    else:
+        values = runs.x.new_empty(runs.classes.shape)
+        for rows, ranked in _ranked(runs, runs.classes, 1):
+            values[:, rows] = _recall(ranked, 1)
     return mean_in_order(torch.where(_others(runs.classes) > 0, values, torch.nan))

@@ -13,8 +13,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from . import kernels
 from .base import Runs, metric
-from .pairs import Groups, group, mean_by, sum_by, sums_and_maxima
+from .pairs import DIRECT_UP_TO, Groups, group, mean_by, sum_by, sums_and_maxima
 
 ROUNDING = 2.0**-40
 """Differences of class means below this share of the largest distance to the mean of all are taken for rounding: sums in
@@ -97,6 +98,9 @@ def pairwise(runs: Runs) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     >>> own_class.tolist(), total.tolist()
     ([[2.0, 2.0, 0.0]], [[11.0, 9.0, 16.0]])
     """
+    if kernels.usable(runs.x) and runs.x.shape[2] <= DIRECT_UP_TO:
+        own_class, largest, own_mode, total = kernels.distance_sums(runs.once(kernels.side_by_side))
+        return own_class, largest, own_mode, total
     everyone = torch.zeros_like(runs.classes)
     (own_class, largest), (own_mode, _), (total, _) = sums_and_maxima(
         runs.x, runs.classes, runs.fine, everyone, max_bytes=runs.options.max_bytes

@@ -27,15 +27,13 @@ So linkage and HDBSCAN need neighbours inside a piece to be nearer than the link
 many dimensions, or with few samples, they are not), and gaps to be wider. The mixture needs round pieces. A class in
 dust counts 1 by linkage, but its ``mode_purity`` is then near 0. Where the three agree, believe them.
 
-Linkage takes classes of any size. For the other two, what they hold of a class has to fit into ``options.max_bytes``:
-4 n^2 bytes for the mixture, 16 n neighbours for HDBSCAN, with n the samples of the class and the neighbours its smallest
-cluster. ``NotComputable`` names the bytes that would do.
+Linkage and HDBSCAN take classes of any size. For the mixture the pairs of a class have to fit into ``options.max_bytes``:
+4 n^2 bytes, with n the samples of the class. ``NotComputable`` names the bytes that would do.
 """
 
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -44,14 +42,13 @@ import torch
 from torch import Tensor
 
 from .base import NotComputable, Options, Runs, metric, times_power_of_two
-from .pairs import CHUNK, by_dimension, max_by, squares
+from .clustering import Ids, Points, components, density_clusters, mixture_components
+from .pairs import max_by
 from .spread import mean_between, pairwise
 
 RESOLUTION = 1e-6
 """Differences below this share of the embeddings' RMS norm are taken for rounding (single precision: 6e-8)."""
 
-Points = npt.NDArray[np.float64]
-Ids = npt.NDArray[np.int64]
 Piece = tuple[int, Ids, Points | None]
 
 CLOSER = 1 + 1e-9
@@ -115,42 +112,6 @@ def _smallest(options: Options, n: int) -> int:
     return max(2, math.ceil(options.min_fraction * n))
 
 
-def _needs(need: int, points: Points, options: Options) -> None:
-    """Refuse a class whose clustering holds more than ``max_bytes``."""
-    if need > options.max_bytes:
-        allowed = f"at least {need} to cluster a class of {len(points)} samples"
-        raise NotComputable("max_bytes", options.max_bytes, allowed)
-
-
-def components(points: Points) -> Ids:
-    """Components (n,) of the graph that joins points (n, m) at most 1 apart; numbered by their first point, from 0.
-
-    They are the single-linkage clusters at height 1. Memory grows with n, not with its square.
-
-    Examples
-    --------
-    >>> components(np.array([[0.0], [5.0], [1.0], [2.0]])).tolist()
-    [0, 1, 0, 0]
-    """
-    x = torch.from_numpy(points)[None]
-    labels = torch.full((len(points),), -1)
-    unseen, left = torch.arange(len(points)), by_dimension(x)
-    found = 0
-    while len(unseen):
-        queue, unseen, left = unseen[:1], unseen[1:], left[:, 1:]
-        labels[queue] = found
-        while len(queue) and len(unseen):
-            step = max(1, CHUNK // len(unseen))
-            rows, queue = queue[:step], queue[step:]
-            near = (squares(x[0, rows, None], left) <= 1).any(0)
-            if near.any():
-                new, unseen, left = unseen[near], unseen[~near], by_dimension(left[:, ~near])
-                labels[new] = found
-                queue = torch.cat([queue, new])
-        found += 1
-    return labels.numpy()
-
-
 def linkage_pieces(runs: Runs) -> list[tuple[int, Ids, Ids]]:
     """For each class of each run: the run, its samples, and the number of the component each is in, from 0.
 
@@ -169,10 +130,9 @@ def linkage_pieces(runs: Runs) -> list[tuple[int, Ids, Ids]]:
     return pieces
 
 
-def _counted(labels: Ids, options: Options) -> npt.NDArray[np.bool_]:
+def _counted(sizes: Ids, options: Options) -> npt.NDArray[np.bool_]:
     """Which components count: those large enough, or else the largest."""
-    sizes = np.bincount(labels)
-    large = sizes >= _smallest(options, len(labels))
+    large = sizes >= _smallest(options, int(sizes.sum()))
     if not large.any():
         large[sizes.argmax()] = True
     return large
@@ -197,14 +157,16 @@ def subclusters_linkage(runs: Runs) -> Tensor:
     1.0
     """
     pieces = runs.once(linkage_pieces)
-    return _mean_over_classes(runs, ((run, float(_counted(labels, runs.options).sum())) for run, _, labels in pieces))
+    return _mean_over_classes(
+        runs, ((run, float(_counted(np.bincount(labels), runs.options).sum())) for run, _, labels in pieces)
+    )
 
 
 @metric(degree=0, heavy=True)
 def subclusters_hdbscan(runs: Runs) -> Tensor:
     """Number of HDBSCAN clusters of a class, mean over classes.
 
-    Campello, Moulavi and Sander 2013, as in scikit-learn, with a minimum cluster size of ``options.min_fraction`` of
+    Campello, Moulavi and Sander 2013, in the numbers of scikit-learn, with a minimum cluster size of ``options.min_fraction`` of
     the class, a single cluster allowed, and clusters that meet below the link distance merged (HDBSCAN(epsilon) of
     Malzer and Baum 2020). Noise does not count; a class that is all noise counts 1. Range [1, 1 / min_fraction].
     Class collapse 1; total collapse 1.
@@ -215,21 +177,8 @@ def subclusters_hdbscan(runs: Runs) -> Tensor:
     >>> subclusters_hdbscan(x, classes).item()  # two pieces in the first class, one in the second
     1.5
     """
-    # Here and below: scikit-learn is slow to import, and most of a training goes without it.
-    from sklearn.cluster import HDBSCAN
 
-    def count(points: Points) -> float:
-        smallest = _smallest(runs.options, len(points))
-        _needs(16 * smallest * len(points), points, runs.options)  # so many neighbours of each sample
-        fitted = HDBSCAN(min_cluster_size=smallest, allow_single_cluster=True, copy=True).fit(points)
-        # The merging is scikit-learn's `cluster_selection_epsilon`, which fails with NumPy >= 2.4 (scikit-learn issue
-        # 33219): a cluster born below epsilon becomes the branch of the tree it is on at epsilon, all others stay.
-        branch = fitted.dbscan_clustering(1.0, min_cluster_size=smallest)
-        clusters = range(fitted.labels_.max() + 1)
-        highest = {k: branch[fitted.labels_ == k].max() for k in clusters}
-        return float(max(1, len({highest[k] if highest[k] >= 0 else -1 - k for k in clusters})))
-
-    return _count_pieces(runs, count)
+    return _count_pieces(runs, lambda points: density_clusters(points, _smallest(runs.options, len(points))))
 
 
 @metric(degree=0, heavy=True)
@@ -247,54 +196,46 @@ def subclusters_gmm(runs: Runs) -> Tensor:
     >>> subclusters_gmm(x, classes).item()  # two pieces in the first class, one in the second
     1.5
     """
-    from scipy.cluster.hierarchy import fcluster, linkage
 
-    def count(points: Points) -> float:
-        _needs(4 * len(points) * (len(points) - 1), points, runs.options)  # all pairs of samples
-        tree = linkage(points, "ward")
-        scores = {}
-        for k in range(1, min(runs.options.k_max, len(points)) + 1):
-            labels = fcluster(tree, k, "maxclust") - 1
-            scores[k] = _bic(points, labels)
-        return float(min(scores, key=scores.__getitem__))
+    def count(points: Points) -> int:
+        need = 4 * len(points) * (len(points) - 1)  # all pairs of samples
+        if need > runs.options.max_bytes:
+            allowed = f"at least {need} to cluster a class of {len(points)} samples"
+            raise NotComputable("max_bytes", runs.options.max_bytes, allowed)
+        return mixture_components(points, runs.options.k_max)
 
     return _count_pieces(runs, count)
 
 
-def _bic(points: Points, labels: Ids) -> float:
-    """BIC of a spherical Gaussian mixture started from clusters; the unit of ``points`` is the link distance."""
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.mixture import GaussianMixture
-
-    floor = 1 / 9
-    sizes = np.bincount(labels)
-    means = np.stack([points[labels == k].mean(0) for k in range(len(sizes))])
-    variance = np.bincount(labels, ((points - means[labels]) ** 2).mean(-1)) / sizes
-    mixture = GaussianMixture(
-        len(sizes),
-        covariance_type="spherical",
-        reg_covar=floor,
-        max_iter=300,
-        weights_init=sizes / len(points),
-        means_init=means,
-        precisions_init=1 / (variance + floor),
-    )
-    with warnings.catch_warnings():
-        # A fit that would still gain a little is a fair candidate: its BIC is that of the mixture it reached.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return float(mixture.fit(points).bic(points))
-
-
-def _count_pieces(runs: Runs, count: Callable[[Points], float]) -> Tensor:
+def _count_pieces(runs: Runs, count: Callable[[Points], int]) -> Tensor:
     found = runs.once(class_points)
     return _mean_over_classes(runs, ((run, 1.0 if points is None else count(points)) for run, _, points in found))
 
 
-def _agreement(runs: Runs, score: Callable[[Ids, Ids], float]) -> Tensor:
-    """Mean over classes of ``score(true modes, components)``."""
+def agreements(runs: Runs) -> list[tuple[int, Ids]]:
+    """For each class of each run: the run, and how many samples each of its modes has in each component, (modes, components).
+
+    Examples
+    --------
+    >>> from sim.metrics.base import prepare
+    >>> x, classes = torch.tensor([[0.0], [0.1], [5.0], [5.1], [20.0], [20.1]]), torch.tensor([0, 0, 0, 0, 1, 1])
+    >>> _, chunks = prepare(x, classes, torch.tensor([0, 1, 1, 1, 0, 0]), Options())
+    >>> [table.tolist() for _, table in agreements(next(chunks))]
+    [[[1, 0], [1, 2]], [[2]]]
+    """
+    tables = []
     fine = runs.fine.cpu().numpy()
-    pieces = runs.once(linkage_pieces)
-    return _mean_over_classes(runs, ((run, score(fine[run, members], labels)) for run, members, labels in pieces))
+    for run, members, labels in runs.once(linkage_pieces):
+        modes, mode = np.unique(fine[run, members], return_inverse=True)
+        columns = int(labels.max()) + 1
+        cells = np.bincount(mode * columns + labels, minlength=len(modes) * columns)
+        tables.append((run, cells.reshape(len(modes), columns)))
+    return tables
+
+
+def _agreement(runs: Runs, score: Callable[[Ids], float]) -> Tensor:
+    """Mean over classes of the score of its modes and components."""
+    return _mean_over_classes(runs, ((run, score(table)) for run, table in runs.once(agreements)))
 
 
 @metric(degree=0, heavy=True)
@@ -315,13 +256,8 @@ def mode_purity(runs: Runs) -> Tensor:
     >>> mode_purity(torch.zeros(6, 1), classes, modes).item()  # 1/2 in the class of two modes, 1 in the other
     0.75
     """
-    from sklearn.metrics.cluster import contingency_matrix
 
-    def purity(modes: Ids, labels: Ids) -> float:
-        table = contingency_matrix(modes, labels)
-        return float(table.max(0)[_counted(labels, runs.options)].sum() / len(labels))
-
-    return _agreement(runs, purity)
+    return _agreement(runs, lambda table: float(table.max(0)[_counted(table.sum(0), runs.options)].sum() / table.sum()))
 
 
 @metric(degree=0, heavy=True)
@@ -341,9 +277,17 @@ def mode_nmi(runs: Runs) -> Tensor:
     >>> round(mode_nmi(torch.zeros(6, 1), classes, modes).item(), 3)  # 0 in the class of two modes, 1 in the other
     0.5
     """
-    from sklearn.metrics import normalized_mutual_info_score
 
-    return _agreement(runs, lambda modes, labels: float(normalized_mutual_info_score(modes, labels)))
+    def score(table: Ids) -> float:
+        n, modes, pieces = table.sum(), table.sum(1), table.sum(0)
+        entropies = [math.fsum(sizes * np.log(n / sizes)) for sizes in (modes, pieces)]  # times n, as the next one
+        there = table > 0
+        mutual = math.fsum(table[there] * np.log(n * table[there] / np.outer(modes, pieces)[there]))
+        if len(modes) == len(pieces) == 1:
+            return 1.0
+        return 2 * mutual / sum(entropies) if mutual > n * np.finfo(np.float64).eps else 0.0
+
+    return _agreement(runs, score)
 
 
 @metric(degree=0, heavy=True)
@@ -361,6 +305,15 @@ def mode_ari(runs: Runs) -> Tensor:
     >>> round(mode_ari(x, classes, torch.tensor([0, 1, 0, 1, 0, 0])).item(), 3)  # modes across the pieces: -0.5, and 1
     0.25
     """
-    from sklearn.metrics import adjusted_rand_score
 
-    return _agreement(runs, lambda modes, labels: float(adjusted_rand_score(modes, labels)))
+    def score(table: Ids) -> float:
+        both, modes, pieces, every = (
+            float((sizes * (sizes - 1) // 2).sum()) for sizes in (table, table.sum(1), table.sum(0), table.sum())
+        )  # pairs of samples in one cell, one mode, one component, and all
+        most = (modes + pieces) / 2
+        if both == most:
+            return 1.0
+        chance = modes * pieces / every
+        return (both - chance) / (most - chance)
+
+    return _agreement(runs, score)

@@ -16,8 +16,9 @@ from sim import metrics
 from sim.catalogue import METRICS
 from sim.config import RunConfig
 from sim.errors import InvalidInput
-from sim.metrics import Options, evaluate, evaluate_runs, subclusters
+from sim.metrics import Options, evaluate, evaluate_runs
 from sim.metrics.base import Entry, NotComputable, Runs
+from sim.metrics.clustering import components
 from sim.problems import build
 from sim.training import train
 
@@ -181,13 +182,11 @@ def test_a_metric_that_does_not_say_how_it_scales_sees_the_numbers_as_they_are()
         assert evaluate(X * 2.0**600, CLASSES, MODES, heavy=False)["largest"] == X.max() * 2.0**600
 
 
-@pytest.mark.parametrize("chunk", [1, 50, 2**16])
 @pytest.mark.parametrize("kind", ["blobs", "dust", "one piece"])
-def test_components_are_the_single_linkage_clusters(kind: str, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subclusters, "CHUNK", chunk)
+def test_components_are_the_single_linkage_clusters(kind: str) -> None:
     spread = {"blobs": 3.0, "dust": 100.0, "one piece": 0.3}[kind]
     points = spread * np.random.default_rng(0).normal(size=(80, 2))
-    found = subclusters.components(points)
+    found = components(points)
     expected = fcluster(linkage(points, "single"), 1.0, "distance")
     pairs = {(a, b) for a, b in zip(found.tolist(), expected.tolist(), strict=True)}
     assert len(pairs) == len(set(found)) == len(set(expected))
@@ -216,9 +215,15 @@ def test_a_class_too_large_to_cluster_is_nan_with_a_reason() -> None:
         metrics.subclusters_gmm(x[0], classes[0], options=Options(link_distance=0.5, max_bytes=3000))
 
 
-def test_linkage_takes_classes_of_any_size() -> None:
+def test_linkage_and_hdbscan_take_classes_of_any_size() -> None:
     x, classes, modes = two_sizes()
-    for counter in (metrics.subclusters_linkage, metrics.mode_purity, metrics.mode_nmi, metrics.mode_ari):
+    for counter in (
+        metrics.subclusters_linkage,
+        metrics.subclusters_hdbscan,
+        metrics.mode_purity,
+        metrics.mode_nmi,
+        metrics.mode_ari,
+    ):
         bounded = counter(x, classes, modes, options=Options(link_distance=0.5, max_bytes=1))
         assert torch.equal(bounded, counter(x, classes, modes, options=Options(link_distance=0.5)))
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from sim import metrics
+from sim import kernels, metrics
 from sim.metrics import Options, pairs, search
+from sim.metrics import kernels as loops
 from sim.metrics.base import DEFAULT
 
 OPTIONS = Options(ks=(1, 3))
@@ -103,6 +104,8 @@ def test_a_distance_within_rounding_of_another_is_not_a_tie() -> None:
 def way(name: str) -> Iterator[None]:
     """One of the ways to the neighbours, whatever the size."""
     changed = pytest.MonkeyPatch()
+    changed.setattr(kernels, "AVAILABLE", kernels.AVAILABLE and name.startswith("compiled"))
+    changed.setattr(loops, "BY_COUNTING", 0 if name == "compiled, by search" else loops.BY_COUNTING)
     changed.setattr(search, "FROM", 10 if name == "faiss" else 10**9)
     changed.setattr(search, "DIRECT_UP_TO", 10**9 if name == "sums" else 0)
     if name == "no faiss":
@@ -120,12 +123,12 @@ def way(name: str) -> Iterator[None]:
 @pytest.mark.parametrize("m", [2, 65, 128])
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_way_gives_the_same_digits(kind: str, m: int) -> None:
-    """Order of samples, faiss or not, product or sums, blocks, memory bound, runs beside: not one bit changes."""
+    """Order of samples, kernels, faiss or not, product or sums, blocks, memory bound, runs beside: not one bit changes."""
     n = 90
     x, labels = points(kind, n, m), np.random.default_rng(1).integers(0, 9, n)
     found = retrieval(x, labels)
     order = np.random.default_rng(2).permutation(n)
-    for name in ("faiss", "no faiss", "product", "sums", "small blocks"):
+    for name in ("compiled", "compiled, by search", "faiss", "no faiss", "product", "sums", "small blocks"):
         with way(name):
             assert torch.equal(retrieval(x, labels), found), name
             assert torch.equal(retrieval(x[order], labels[order]), found), name

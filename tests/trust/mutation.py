@@ -26,6 +26,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("sim", "realdata", "figures", "tests", "pyproject.toml")
+COMPILED = ("sim/kernels.py", "sim/metrics/kernels.py", "sim/metrics/clustering.py")
 LIMIT = 120
 """Seconds after which a mutant's tests are taken to hang; they need a few."""
 PASSED, FAILED = 0, 1
@@ -219,7 +220,7 @@ class Trial:
         start = time.perf_counter()
         with self.copy() as copy:
             # What is compiled from a wrong file must not be found by others, nor push the right one out.
-            cache = "wrong-cache" if mutant.file == "sim/kernels.py" else "cache"
+            cache = "wrong-cache" if mutant.file in COMPILED else "cache"
             shutil.rmtree(copy.root / "wrong-cache", ignore_errors=True)
             with copy.wrong(mutant):
                 code, output = copy.run(mutant.tests, mode, cache=cache)
