@@ -32,21 +32,24 @@ from benchmarks.peers.turns import CORES, Rates, Setup, Team, Worker, jax_on_dev
 RECORDED = Path(__file__).resolve().parent.parent / "figures" / "data" / "throughput.csv"
 HAS_JAX = importlib.util.find_spec("jax") is not None
 console = Console(width=140)
+status = console.status("starting processes")
 
 
 @dataclass(frozen=True)
 class Extent:
-    """How much is measured: turns and seconds of each, numbers of runs, the study."""
+    """How much is measured: cases, turns and seconds of each, JAX's chunks in the first case, numbers of runs, the study."""
 
+    cases: tuple[str, ...]
     turns: int
     seconds: float
+    chunks: tuple[int, ...]
     runs: tuple[int, ...]
     study_runs: int
     study_steps: int
 
 
-FULL = Extent(5, 0.5, (1, 16, 64, 256, 1024), 256, 1500)
-QUICK = Extent(3, 0.2, (1, 64), 32, 300)
+FULL = Extent(tuple(CASES), 5, 0.5, (0, 4, 1), (1, 16, 64, 256, 1024), 256, 1500)
+QUICK = Extent(("eps", "all"), 3, 0.2, (4,), (1, 64), 32, 300)
 LARGE = 2048
 """A batch that the peers have no memory for."""
 
@@ -79,7 +82,8 @@ class Processes:
         threads = sorted({1, len(CORES)})
         setups = [Setup(side, case, 1 if side == LOOP else runs, threads=t) for t in threads]
         if side in (BATCHED, VMAP):
-            setups = [replace(s, chunk=c) for s in setups for c in (0, 16) if c < runs]
+            chunked = (0, 16) if case is CASES["eps"] else (16,)
+            setups = [replace(s, chunk=c) for s in setups for c in chunked if c < runs]
         return [Team(side, (self.all,), s) for s in setups]
 
     def alone(self, team: Team) -> Team:
@@ -88,20 +92,20 @@ class Processes:
 
 
 def sides_of(case: Case) -> tuple[str, ...]:
-    """Who takes part: batch-hard is the loop's alone, the cube of 512 nobody's but JAX's."""
+    """Who takes part: `torch.func` in the first case only, in which it shows how it does; no array of 512 cubed a run is built by hand."""
     if case is CASES["hard"]:
         return OURS, LOOP, LOOPS
-    others = (JAX,) if HAS_JAX else ()
-    return (OURS, LOOP, LOOPS, *others) if case.batch > 64 else (OURS, LOOP, LOOPS, BATCHED, VMAP, *others)
+    stacked = (BATCHED, VMAP) if case is CASES["eps"] else (BATCHED,) if case.batch == 64 else ()
+    return (OURS, LOOP, LOOPS, *stacked, *((JAX,) if HAS_JAX else ()))
 
 
 def speed(processes: Processes, extent: Extent, case: Case) -> tuple[list[Row], dict[str, Rates]]:
     """All sides on all cores, then on one."""
-    chunks = (0, 4, 1) if case is CASES["eps"] else (4,)
+    chunks = extent.chunks if case is CASES["eps"] else (4,)
     teams = {side: processes.teams(side, case, case.runs, chunks) for side in sides_of(case)}
-    wall = measure(teams, turns=extent.turns, seconds=extent.seconds, clock="wall")
+    wall = measure(teams, turns=extent.turns, seconds=extent.seconds, clock="wall", say=status.update)
     alone = {name: [processes.alone(found.team)] for name, found in wall.items() if name != LOOPS}
-    cpu = measure(alone, turns=extent.turns, seconds=extent.seconds, clock="cpu")
+    cpu = measure(alone, turns=3, seconds=extent.seconds, clock="cpu", say=status.update)
     found = rows.of_rates("speed", case, wall, WALL) + rows.of_rates("speed", case, cpu, CPU)
     return found, wall
 
@@ -117,9 +121,9 @@ def scaling(processes: Processes, extent: Extent, best: dict[str, Rates]) -> Ite
         }
         if JAX in teams and teams[JAX][0].setup.devices > runs:
             teams[JAX] = [Team(JAX, (processes.all,), replace(teams[JAX][0].setup, devices=1))]
-        rates = measure(teams, turns=3, seconds=extent.seconds, clock="wall", checked=False)
+        rates = measure(teams, turns=3, seconds=extent.seconds, clock="wall", say=status.update, checked=False)
         yield from rows.of_rates("scaling", case, rates, WALL)
-        for name, (team, *_) in teams.items():
+        for name, (team, *_) in teams.items() if runs in (1, max(extent.runs)) else ():
             setup = replace(team.setup, devices=1)
             yield Row("memory", case.title, case.batch, runs, name, str(setup), MEMORY, limits.peak(setup))
 
@@ -133,7 +137,13 @@ def growth(processes: Processes, extent: Extent) -> Iterator[Row]:
         **{f"{t} threads (256 runs)": Setup(OURS, case, 256, t) for t in sorted({1, len(CORES)})},
     }  # fmt: skip
     for name, setup in settings.items():
-        rates = measure({OURS: [Team(OURS, (processes.all,), setup)]}, turns=3, seconds=extent.seconds, clock="wall")
+        rates = measure(
+            {OURS: [Team(OURS, (processes.all,), setup)]},
+            turns=3,
+            seconds=extent.seconds,
+            clock="wall",
+            say=status.update,
+        )
         yield Row("growth", case.title, setup.case.batch, setup.runs, OURS, name, WALL, rates[OURS].median)
 
 
@@ -143,7 +153,7 @@ def easy(processes: Processes, extent: Extent) -> list[Row]:
         name: [Team(name, (processes.all,), Setup(OURS, case, 256, threads=t)) for t in sorted({1, len(CORES)})]
         for name, case in ((OURS, RANDOM), ("easy", EASY))
     }
-    found = measure(teams, turns=extent.turns, seconds=extent.seconds, clock="cpu", checked=False)
+    found = measure(teams, turns=extent.turns, seconds=extent.seconds, clock="cpu", say=status.update, checked=False)
     return [replace(row, side="ours") for row in rows.of_rates("easy", EASY, found, CPU)]
 
 
@@ -158,10 +168,10 @@ def memory_at_512() -> Iterator[Row]:
     yield Row("memory", f"{case.title}, batch {LARGE}", LARGE, 1, OURS, "1 thread", MEMORY, limits.peak(Setup(OURS, larger, 1)))  # fmt: skip
 
 
-def cost(extent: Extent) -> Iterator[Row]:
+def cost(processes: Processes, extent: Extent) -> Iterator[Row]:
     """A run-step's time against that of its products."""
-    for case in CASES.values():
-        for name, value in limits.of_a_core(case, min(case.runs, max(extent.runs))).items():
+    for case in (CASES[name] for name in extent.cases):
+        for name, value in processes.single.ask(limits.shares, case, case.runs).result().items():
             yield Row("cost", f"{case.title}, batch {case.batch}", case.batch, case.runs, name, "1 core", COST, value)
 
 
@@ -177,7 +187,8 @@ def studies(extent: Extent, best: dict[str, Rates], before: Path | None) -> Iter
     ours: dict[str, float] = {}
     for name, (side, chunk, root, setting) in sides.items():
         with tempfile.TemporaryDirectory() as caches:
-            for measure_ in (COLD, WARM):
+            # A loop has nothing to keep for the next start.
+            for measure_ in (COLD,) if side == LOOP else (COLD, WARM):
                 value = study.seconds(side, runs, steps, Path(caches), chunk=chunk, root=root)
                 ours.setdefault(measure_, value)
                 ratio = None if name == OURS else value / ours[measure_]
@@ -200,7 +211,7 @@ def show(title: str, found: list[Row]) -> None:
 def main() -> None:
     """Measure, print, and write what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="short turns, the first three cases, a small study")
+    parser.add_argument("--quick", action="store_true", help="two cases, short turns, a small study")
     parser.add_argument("--csv", type=Path, help="also write the rows to this file")
     parser.add_argument("--readme", action="store_true", help="only write README's section from the recorded rows")
     parser.add_argument("--before", type=Path, help="a checkout of an earlier version, whose study is timed too")
@@ -209,7 +220,6 @@ def main() -> None:
         readme.rewrite(study.ROOT / "README.md", *rows.read(RECORDED))
         return
     extent, found, best = QUICK if arguments.quick else FULL, list[Row](), dict[str, Rates]()
-    cases = list(CASES.values())[: 3 if arguments.quick else None]
     about = rows.header("python benchmarks/training.py" + (" --quick" if arguments.quick else ""))
 
     def done(title: str, more: list[Row]) -> None:
@@ -218,20 +228,24 @@ def main() -> None:
         if arguments.csv:
             rows.write(arguments.csv, found, about)
 
+    status.start()
     processes = Processes()
     try:
-        for case in cases:
+        for case in (CASES[name] for name in extent.cases):
             more, rates = speed(processes, extent, case)
             best = best or rates
             done(f"{case.title}, batch {case.batch}", more)
         done("numbers of runs", list(scaling(processes, extent, best)))
         done("other sizes", list(growth(processes, extent)))
         done("easy against random positives", easy(processes, extent))
+        done("time of a run-step", list(cost(processes, extent)))
     finally:
         processes.end()
+    status.update("memory of one step")
     done("memory of one step", list(memory_at_512()))
-    done("time of a run-step", list(cost(extent)))
+    status.update("a whole study")
     done("a whole study", list(studies(extent, best, arguments.before)))
+    status.stop()
 
 
 if __name__ == "__main__":

@@ -45,8 +45,8 @@ class Case:
 
     @property
     def block(self) -> int:
-        """Steps between two looks at the clock: 60 of a batch of 64, fewer of larger ones."""
-        return max(1, 60 * 64**2 // self.batch**2)
+        """Steps between two looks at the clock: 30 of a batch of 64, fewer of larger ones."""
+        return max(1, 30 * 64**2 // self.batch**2)
 
 
 OURS, LOOP, LOOPS, BATCHED, VMAP, JAX = "ours", "loop", "a loop a core", "batched by hand", "torch.func.vmap", "JAX"
@@ -118,7 +118,7 @@ def trainer(case: Case, runs: int, **changes: Any) -> Trainer:
     """The runs of a case, one seed each, on one problem."""
     first = config(case, **changes)
     configs = [first.model_copy(update={"seed": s}) for s in range(runs)]
-    return Trainer(configs, [build(first.data.name, 0, **first.data.params)] * runs)
+    return Trainer(configs, [build(first.data.name, 0, **first.data.params)] * runs, ahead=case.block)
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,11 @@ def _distance_weighted(_: Case, e: Array, positives: Array, negatives: Array, ke
     log_weight = (2 - e.shape[1]) * jnp.log(clamped) - (e.shape[1] - 3) / 2 * jnp.log(
         jnp.maximum(1 - clamped**2 / 4, 1e-8)
     )
-    weight = jnp.where(negatives & (fixed < NO_LOSS_FROM), jnp.exp(log_weight - log_weight.max(1, keepdims=True)), 0)
+    allowed = negatives & (fixed < NO_LOSS_FROM)
+    log_weight = jnp.where(allowed, log_weight, -FAR)
+    weight = jnp.where(allowed, jnp.exp(log_weight - log_weight.max(1, keepdims=True)), 0)
+    # An anchor without a negative so near draws from all of its negatives alike.
+    weight = jnp.where(allowed.any(1, keepdims=True), weight, negatives)
     total = jnp.cumsum(weight, 1)
     level = jax.random.uniform(key, d.shape) * total[:, -1:]
     drawn = jnp.minimum((total[:, None] <= level[:, :, None]).sum(-1), len(d) - 1)  # (B, B)

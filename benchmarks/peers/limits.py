@@ -73,16 +73,6 @@ def shares(case: Case, runs: int) -> dict[str, float]:
     }
 
 
-def of_a_core(case: Case, runs: int) -> dict[str, float]:
-    """`shares` in a process of its own on one core."""
-    worker = Worker(CORES[:1])
-    try:
-        found: dict[str, float] = worker.ask(shares, case, runs).result()
-    finally:
-        worker.end()
-    return found
-
-
 def _high_water() -> float:
     """Peak resident memory of this process in MiB (not inherited from its parent, as ``ru_maxrss`` is)."""
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024

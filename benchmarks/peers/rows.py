@@ -92,11 +92,15 @@ def header(command: str) -> dict[str, str]:
     }
 
 
+def as_table(rows: list[Row]) -> pd.DataFrame:
+    """A line a row."""
+    return pd.DataFrame([asdict(row) for row in rows])
+
+
 def write(file: Path, rows: list[Row], about: dict[str, str]) -> None:
     """The rows under comment lines."""
     comments = "".join(f"# {name}: {text}\n" for name, text in about.items())
-    table = pd.DataFrame([asdict(row) for row in rows])
-    file.write_text(comments + table.to_csv(index=False, float_format="%.4g", lineterminator="\n"))
+    file.write_text(comments + as_table(rows).to_csv(index=False, float_format="%.4g", lineterminator="\n"))
 
 
 def read(file: Path) -> tuple[pd.DataFrame, dict[str, str]]:

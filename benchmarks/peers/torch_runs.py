@@ -144,11 +144,13 @@ def _distance_weighted(_: Case, e: Tensor, labels: Tensor) -> Tensor:
             1e-8
         ).log()
         allowed = negatives & (d < NO_LOSS_FROM)
+        log_weight = log_weight.masked_fill(~allowed, -FAR)
         weight = (log_weight - log_weight.amax(-1, keepdim=True)).exp() * allowed
+        # An anchor without a negative so near draws from all of its negatives alike.
+        weight = torch.where(allowed.any(-1, keepdim=True), weight, negatives.float())
         total = weight.cumsum(-1)  # (R, B, B)
         drawn = torch.searchsorted(total, torch.rand_like(d) * total[..., -1:], right=True).clamp_max(d.shape[-1] - 1)
-        found = positives & (total[..., -1:] > 0)
-    return _mean_of_active((d - d.gather(-1, drawn) + ALPHA) * found)
+    return _mean_of_active((d - d.gather(-1, drawn) + ALPHA) * (positives & negatives.any(-1, keepdim=True)))
 
 
 def _supcon(_: Case, e: Tensor, labels: Tensor) -> Tensor:

@@ -98,11 +98,10 @@ def prepare(setup: Setup) -> Turn:
 
 
 def take(setup: Setup, calls: int) -> Turn:
-    """A turn from the start: one call to warm up, then ``calls`` that are timed."""
+    """A turn from the start."""
     torch.set_num_threads(setup.threads)
     side = _held[setup]
     side.restart()
-    side.advance()
     return _timed(side, calls)
 
 
@@ -212,7 +211,13 @@ class Rates:
 
 
 def measure(
-    sides: dict[str, list[Team]], *, turns: int, seconds: float, clock: str, checked: bool = True
+    sides: dict[str, list[Team]],
+    *,
+    turns: int,
+    seconds: float,
+    clock: str,
+    checked: bool = True,
+    say: Callable[[str], object] = lambda _: None,
 ) -> dict[str, Rates]:
     """Rates of each side's fastest team, in interleaved turns.
 
@@ -227,6 +232,8 @@ def measure(
         ``wall`` or ``cpu``.
     checked : bool
         Whether every peer's first losses are compared with ours before.
+    say : callable
+        Called with what is being done.
 
     Raises
     ------
@@ -239,21 +246,21 @@ def measure(
 
     best: dict[str, tuple[Team, int]] = {}
     for name, teams in sides.items():
-        tried: dict[Team, tuple[float, int]] = {}
+        tried = []
         for team in teams:
-            first = team.prepare()
-            calls = first.steps // team.setup.runs // len(team.workers)
-            most = max(1, MOST_STEPS // max(1, calls))
-            calls = max(1, min(most, round(seconds / first.wall)))
-            tried[team] = statistics.median(rate(team.take(max(1, calls // 2))) for _ in range(2)), calls
-        best[name] = max(((team, calls) for team, (_, calls) in tried.items()), key=lambda found: tried[found[0]][0])
+            say(f"{team.setup.case.title}, batch {team.setup.case.batch}, {name}: {team}")
+            tried.append((team, team.prepare()))
+        team, first = max(tried, key=lambda one: rate(one[1]))
+        block = first.steps // team.setup.runs // len(team.workers)
+        best[name] = team, max(1, min(MOST_STEPS // block, round(seconds / first.wall)))
         if checked and name != OURS:
-            best[name][0].check()
+            team.check()
         for worker in {worker for team in teams for worker in team.workers}:
             worker.ask(forget, tuple(team.setup for team, _ in best.values())).result()
     found: dict[str, Rates] = {name: Rates(team, []) for name, (team, _) in best.items()}
-    for _ in range(turns):
+    for turn in range(turns):
         for name, (team, calls) in best.items():
+            say(f"{team.setup.case.title}, batch {team.setup.case.batch}, turn {turn + 1} of {turns}: {name}")
             found[name].values.append(rate(team.take(calls)))
     for worker in {worker for team, _ in best.values() for worker in team.workers}:
         worker.ask(forget).result()
