@@ -199,9 +199,9 @@ def studies(extent: Extent, best: dict[str, Rates], before: Path | None) -> Iter
 def show(title: str, found: list[Row]) -> None:
     """Print rows as a table."""
     table = Table(title=title)
-    names = ("case", "batch", "runs", "side", "setting", "measure", "value", "ratio", "least", "most", "aim")
+    names = ("runs", "side", "setting", "measure", "value", "ratio", "least", "most", "aim")
     for name in names:
-        table.add_column(name, justify="left" if name in ("case", "side", "setting", "measure") else "right")
+        table.add_column(name, justify="left" if name in ("side", "setting", "measure") else "right")
     for row in found:
         cells = [getattr(row, name) for name in names]
         table.add_row(*["" if c is None else readme.number(c) if isinstance(c, float) else str(c) for c in cells])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime
 import importlib.metadata
 import platform
-from dataclasses import asdict, dataclass
+import statistics
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -36,7 +37,7 @@ class Row:
     measure : str
     value : float
     ratio, least, most : float or None
-        How many times as good this package is: the median turn's and the extremes.
+        How many times as good this package is: the median over the turns, and the extremes.
     aim : float or None
         For the ratio.
     """
@@ -61,9 +62,14 @@ def of_rates(section: str, case: Case, rates: dict[str, Rates], measure: str) ->
     for name, found in rates.items():
         row = Row(section, case.title, case.batch, found.team.setup.runs, name, str(found.team), measure, found.median)
         if name != OURS:
-            turns = sorted(a / b for a, b in zip(ours.values, found.values, strict=True))
-            middle = ours.median / found.median
-            row = Row(**{**asdict(row), "ratio": middle, "least": turns[0], "most": turns[-1], "aim": aims.get(name)})
+            turns = [a / b for a, b in zip(ours.values, found.values, strict=True)]
+            compared = {
+                "ratio": statistics.median(turns),
+                "least": min(turns),
+                "most": max(turns),
+                "aim": aims.get(name),
+            }
+            row = replace(row, **compared)
         rows.append(row)
     return rows
 

@@ -9,6 +9,7 @@ import importlib.util
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ from benchmarks.peers.turns import Rates, Setup, Team, Worker, measure
 
 ROOT = Path(__file__).parents[2]
 RUNS = 3
-SMALL = {name: replace(case, batch=16, runs=RUNS) for name, case in CASES.items() if name != "all512"}
+SMALL = {name: replace(case, runs=RUNS) for name, case in CASES.items() if name != "all512"}
 needs_jax = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="jax isn't installed")
 
 
@@ -31,6 +32,7 @@ def peer(side: str, case: Case) -> Peer:
 def two_steps_agree(made: Peer, case: Case) -> None:
     """The second loss is after an update: gradient and Adam agree too, up to what Adam makes of gradients that are nearly 0."""
     for tolerance, (index, labels, losses) in zip((1e-5, 1e-3), first_steps(case, RUNS, 2), strict=True):
+        assert losses.min() > 0.01
         found = made.on_batch(index[: made.runs], labels[: made.runs])
         torch.testing.assert_close(found, losses[: made.runs], rtol=0, atol=tolerance)
 
@@ -50,7 +52,7 @@ def test_jax_takes_the_same_steps(name: str) -> None:
 @pytest.mark.parametrize("side", [LOOP, BATCHED, VMAP, pytest.param(JAX, marks=needs_jax)])
 def test_weighted_draws_have_the_same_mean_loss(side: str) -> None:
     # The library drops anchors whose negatives are all far; in a batch of this size there are none.
-    case = replace(SMALL["weighted"], batch=64)
+    case = SMALL["weighted"]
     check_weighted(case, peer(side, case), side)
 
 
@@ -58,16 +60,15 @@ def test_weighted_draws_have_the_same_mean_loss(side: str) -> None:
 def test_other_work_is_refused(side: str) -> None:
     case = SMALL["eps"]
     with pytest.raises(RuntimeError, match=f"{side}: the losses of the first step are .* from ours"):
-        refuse_unequal(case, peer(side, replace(case, positive="hard")), first_steps(case, RUNS), side)
-    weighted = replace(SMALL["weighted"], batch=64)
+        refuse_unequal(case, peer(side, replace(case, negative="hard")), first_steps(case, RUNS), side)
+    weighted = SMALL["weighted"]
     with pytest.raises(RuntimeError, match="four standard errors"):
-        check_weighted(weighted, peer(side, replace(weighted, negative="semihard")), side)
+        check_weighted(weighted, peer(side, replace(weighted, positive="easy", negative="semihard")), side)
 
 
 @pytest.mark.parametrize("side", [OURS, LOOP, BATCHED, VMAP, pytest.param(JAX, marks=needs_jax)])
 def test_a_block_trains_and_a_restart_forgets_it(side: str) -> None:
-    case = SMALL["eps"]
-    made = Setup(side, replace(case, batch=64), RUNS).make()
+    made: Any = Setup(side, SMALL["eps"], RUNS).make()
     x = torch.randn(20, 2, generator=torch.Generator().manual_seed(0))
 
     def embedded() -> torch.Tensor:
@@ -126,7 +127,7 @@ def test_ratios_are_taken_turn_by_turn() -> None:
     team = Team(LOOP, (), Setup(LOOP, case, 1))
     found = {OURS: Rates(replace(team, name=OURS), [80.0, 90.0, 100.0]), LOOP: Rates(team, [2.0, 1.0, 5.0])}
     row = rows.of_rates("speed", case, found, rows.WALL)[1]
-    assert (row.value, row.ratio, row.least, row.most, row.aim) == (2.0, 45.0, 20.0, 90.0, 40.0)
+    assert (row.value, row.ratio, row.least, row.most, row.aim) == (2.0, 40.0, 20.0, 90.0, 40.0)
 
 
 def test_a_run_step_has_so_many_operations() -> None:
