@@ -73,17 +73,17 @@ class Processes:
         if side == LOOPS:
             return [Team(side, (self.all, *self.beside), Setup(LOOP, case, 1))]
         if side == JAX:
-            # Without Triton's kind of tuning: a chunk that is larger than the runs is all of them.
-            alone = [Team(side, (self.all,), Setup(side, case, runs, chunk=c)) for c in chunks if c < runs]
+            fitting = sorted({c if c < runs else 0 for c in chunks})
+            alone = [Team(side, (self.all,), Setup(side, case, runs, chunk=c)) for c in fitting]
             if runs % len(CORES) or runs < 2 * len(CORES):
                 return alone
             shared = Setup(side, case, runs, devices=len(CORES))
-            return alone + [Team(side, (self.devices,), replace(shared, chunk=c)) for c in chunks if c < runs]
+            return alone + [Team(side, (self.devices,), replace(shared, chunk=c)) for c in fitting]
         threads = sorted({1, len(CORES)})
         setups = [Setup(side, case, 1 if side == LOOP else runs, threads=t) for t in threads]
         if side in (BATCHED, VMAP):
             chunked = (0, 16) if case is CASES["eps"] else (16,)
-            setups = [replace(s, chunk=c) for s in setups for c in chunked if c < runs]
+            setups = [replace(s, chunk=c) for s in setups for c in sorted({c if c < runs else 0 for c in chunked})]
         return [Team(side, (self.all,), s) for s in setups]
 
     def alone(self, team: Team) -> Team:
