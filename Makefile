@@ -43,7 +43,7 @@ dist: .venv/.installed-dev
 	touch $@
 
 .venv/.installed-dev: .venv/.installed-core $(REQUIREMENTS)
-	$(PIP_INSTALL) -e ".[dev,notebooks,dask,fast,parquet,features,neighbours,transformers]"
+	$(PIP_INSTALL) -e ".[dev,benchmarks,notebooks,dask,fast,parquet,features,neighbours,transformers]"
 	touch $@
 
 clean:

@@ -1,9 +1,10 @@
-"""Any loss and miner of pytorch-metric-learning in the same trainer, sweeps and metrics. Slow: the runs are looped over."""
+"""Any loss and miner of pytorch-metric-learning 2 in the same trainer, sweeps and metrics. Slow: the runs are looped over."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from importlib import metadata
 from typing import Any
 
 import torch
@@ -15,6 +16,10 @@ from sim.losses.base import Loss
 from sim.samplers import Sampling
 from sim.streams import stream
 
+MAJOR = "2"
+"""Version of the library that this is written for and tested with. Version 3 (Python 3.12, PyTorch 2.14 and later) is a clean break: it
+changed what constructors take and what miners return, and hasn't been tried."""
+
 
 def _build(kind: str, name: str, params: dict[str, Any], given: dict[str, Any]) -> Any:
     """An object of the library by the name of its class; ``given`` is passed where the class asks for it."""
@@ -22,6 +27,12 @@ def _build(kind: str, name: str, params: dict[str, Any], given: dict[str, Any]) 
         from pytorch_metric_learning import distances, losses, miners, reducers
     except ImportError:
         raise InvalidInput("loss.name", "pml", "another loss, or install pytorch-metric-learning") from None
+    version = metadata.version("pytorch-metric-learning")
+    if version.split(".")[0] != MAJOR:
+        allowed = (
+            f"another loss, or install pytorch-metric-learning {MAJOR} (here is {version}, whose interface is another)"
+        )
+        raise InvalidInput("loss.name", "pml", allowed)
     module = {"loss": losses, "miner": miners, "distance": distances, "reducer": reducers}[kind]
     found = getattr(module, name, None)
     if not inspect.isclass(found):

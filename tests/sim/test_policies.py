@@ -236,6 +236,14 @@ def test_the_adapter_names_what_it_does_not_know() -> None:
         parse(RunConfig, {"loss": {"name": "pml", "params": {"loss": "CircleLoss"}}, "negative": "all"}).check()
 
 
+def test_the_adapter_refuses_a_version_that_it_is_not_written_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sim.losses.pml.metadata.version", {"pytorch-metric-learning": "3.0.1"}.__getitem__)
+    with pytest.raises(
+        InvalidInput, match=r"loss.name: got 'pml'; .* install pytorch-metric-learning 2 \(here is 3.0.1"
+    ):
+        make("pml", loss="TripletMarginLoss")
+
+
 def test_the_adapter_needs_a_loss() -> None:
     with pytest.raises(InvalidInput, match="loss.params.loss: got None; allowed: a value"):
         make("pml")
