@@ -218,7 +218,7 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
 
 
 def test_workers_that_keep_dying_end_the_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sim.sweeps.executors.processes.Worker.train", _die)
+    monkeypatch.setattr("sim.sweeps.pool.Worker.work", _die)
     with pytest.raises(InvalidInput, match="workers died 3 times in a row"):
         execute(tiny(1), Store(tmp_path), executor="processes", resources=Resources(workers=1))
 
@@ -250,7 +250,7 @@ def test_a_dask_cluster_without_workers_ends_the_sweep(tmp_path: Path, monkeypat
             execute(tiny(1), Store(tmp_path), executor="dask", resources=resources)
 
 
-def _die(group: Group, device: str) -> Done:
+def _die(function: object, part: object) -> Done:
     os._exit(1)
 
 
