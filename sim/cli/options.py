@@ -15,6 +15,11 @@ from sim.files import writable_place
 Out = Annotated[Path, typer.Option("--out", help="Folder for results; finished runs in it are not repeated.")]
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda, or cuda:N.")]
 
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", help="Worker processes, where there is work for several; one a core if not given."),
+]
+
 
 def written(option: typer.CallbackParam, place: Path | None) -> Path | None:
     """For options that name a file to write: refuses what can't be written when the command line is read, before any work."""

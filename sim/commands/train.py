@@ -12,6 +12,7 @@ from sim.cli.options import (
     Out,
     Seeds,
     Set,
+    Workers,
     checked_device,
     checked_seeds,
     fields,
@@ -27,6 +28,7 @@ def train(
     seed: FirstSeed = 0,
     seeds: Seeds = 1,
     device: Device = "cpu",
+    workers: Workers = None,
     out: Out = DEFAULT_OUT,
     json_file: Json = None,
 ) -> None:
@@ -37,7 +39,7 @@ def train(
     from sim.sweeps.store import Store
 
     configs = grid(fields(config, set_), {"seed": checked_seeds(seed, seeds)})
-    resources = Resources(checked_device(device))
+    resources = Resources(checked_device(device), workers)
     store = Store(out / "store")
     last = finished(train_missing(configs, store, "train", resources), configs[0].evaluate[-1])
     if (effective := in_words(configs[0])) is not None:
