@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
@@ -14,10 +13,9 @@ from figures.style import DOUBLE_COLUMN
 from sim.catalogue import FIGURES
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from sim.sweeps.pieces import Piece
 
-ALPHA = 0.5
-PER_MODE = 6
+POSITIVES = {"all": "all positives", "easy": "easy positives (EPS)"}
 NOISE = (0.0, 0.1, 0.2, 0.3)
 APART = np.linspace(0, 2, 81)
 """Distances between a class's two modes, in units of alpha."""
@@ -26,50 +24,32 @@ CLASSES_APART = np.linspace(0.5, 3, 201)
 LOOK = {0.0: "-", 0.1: "--", 0.2: "-.", 0.3: ":"}
 
 
-@functools.cache
-def computed() -> pd.DataFrame:
-    """``positives``, ``noise``, ``apart`` and ``loss`` (an anchor), the least over the distances between the classes."""
-    import pandas as pd
-    import torch
+def pieces(_: str) -> list[Piece]:
+    """A line each."""
+    from sim.sweeps.pieces import Piece
+    from sim.theory.diagrams import landscape
 
-    from sim.distances import pairwise
-    from sim.noise import symmetric
-    from sim.theory import expected_loss
-
-    x = torch.zeros(len(APART), len(CLASSES_APART), 4 * PER_MODE, 2, dtype=torch.float64)
-    mode, side = (torch.arange(4 * PER_MODE) // PER_MODE % 2) * 2 - 1, torch.arange(4 * PER_MODE) // (2 * PER_MODE)
-    x[..., 0] = ALPHA / 2 * torch.from_numpy(APART)[:, None, None] * mode
-    x[..., 1] = ALPHA * torch.from_numpy(CLASSES_APART)[None, :, None] * side
-    distances = pairwise(x.flatten(0, 1))
-    rows = []
-    for positive in ("all", "easy"):
-        for level in NOISE:
-            value = expected_loss(
-                distances, side.numpy(), symmetric(2, 1 - level), loss="triplet", positive=positive, alpha=ALPHA
-            )
-            least = value.view(len(APART), -1).min(1).values / (4 * PER_MODE)
-            triplets = (2 * PER_MODE - 1 if positive == "all" else 1) * 2 * PER_MODE
-            rows.append(
-                pd.DataFrame(
-                    {"positives": positive, "noise": level, "apart": APART, "loss": (least / triplets / ALPHA).numpy()}
-                )
-            )
-    return pd.concat(rows)
+    axes = {"apart": APART.tolist(), "classes_apart": CLASSES_APART.tolist()}
+    return [
+        Piece(landscape, {"positive": positive, "level": level, **axes}, seconds=0.3)
+        for positive in POSITIVES
+        for level in NOISE
+    ]
 
 
-def draw(_: Source) -> Figure:
+def draw(source: Source) -> Figure:
     """A panel for all positives, one for easy ones."""
     import seaborn as sns
 
     figure, axes = plt.subplots(1, 2, figsize=(DOUBLE_COLUMN, 2.4), sharex=True)
     shades = sns.color_palette("viridis", len(NOISE))
-    for axis, (positive, title) in zip(axes, (("all", "all positives"), ("easy", "easy positives (EPS)")), strict=True):
+    lines = iter(source.theory)
+    for axis, title in zip(axes, POSITIVES.values(), strict=True):
         for level, colour in zip(NOISE, shades, strict=True):
-            lines = computed()
-            own = lines[(lines["positives"] == positive) & (lines["noise"] == level)]
-            axis.plot(own["apart"], own["loss"], LOOK[level], color=colour, label=f"{level:g}")
-            best = own.iloc[int(own["loss"].to_numpy().argmin())]
-            axis.plot(best["apart"], best["loss"], "o", color=colour, markersize=5, clip_on=False, zorder=3)
+            loss = np.array(next(lines))
+            axis.plot(APART, loss, LOOK[level], color=colour, label=f"{level:g}")
+            best = int(loss.argmin())
+            axis.plot(APART[best], loss[best], "o", color=colour, markersize=5, clip_on=False, zorder=3)
         axis.set(title=title, xlabel=r"distance between a class's modes / $\alpha$")
     axes[0].set_ylabel(r"expected loss a tuple / $\alpha$")
     axes[1].legend(title="label noise")
@@ -87,5 +67,6 @@ FIGURES.register("landscape")(
         ),
         study=None,
         draw=draw,
+        pieces=pieces,
     )
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
@@ -13,36 +12,57 @@ from figures.style import DOUBLE_COLUMN
 from sim.catalogue import FIGURES
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from sim.sweeps.pieces import Piece
 
 LEVELS = (0.95, 0.9, 0.8, 0.6)
 CASES = {2: (4, 8, 12), 3: (4, 8)}
 RESTARTS = 12
+STEPS = 600
 
 
-@functools.cache
-def computed(tiny: bool) -> dict[int, pd.DataFrame]:
-    """The diagrams by number of classes, one case each in the profile tiny; minimised once a process."""
-    from sim.theory.claims.c7 import phase_diagram
+def cases(profile: str) -> list[tuple[int, int, float]]:
+    """Number of classes, samples a class and p of every cell; one a diagram in the profile tiny."""
+    few = profile == "tiny"
+    return [
+        (t, k, p)
+        for t, sizes in CASES.items()
+        for k in (sizes[:1] if few else sizes)
+        for p in LEVELS[: 1 if few else None]
+    ]
 
-    if tiny:
-        return {t: phase_diagram(1, t, sizes[:1], LEVELS[:1]) for t, sizes in CASES.items()}
-    return {t: phase_diagram(RESTARTS, t, sizes, LEVELS) for t, sizes in CASES.items()}
+
+def pieces(profile: str) -> list[Piece]:
+    """A cell each, minimised."""
+    from sim.sweeps.pieces import Piece
+    from sim.theory.claims.c7 import best_free
+
+    restarts = 1 if profile == "tiny" else RESTARTS
+    return [
+        Piece(best_free, {"p": p, "per_class": k, "restarts": restarts, "t": t, "steps": STEPS}, seconds=restarts / 12)
+        for t, k, p in cases(profile)
+    ]
 
 
 def draw(source: Source) -> Figure:
     """A panel for each scale and number of classes."""
+    import pandas as pd
     import seaborn as sns
 
     from sim.theory.claims.c7 import SCALES
+
+    found = pd.DataFrame(
+        [
+            {"t": t, "per_class": k, "noise": round(1 - p, 2), **best}
+            for (t, k, p), best in zip(cases(source.profile), source.theory, strict=True)
+        ]
+    )
 
     panels = [(t, scale) for t in CASES for scale in SCALES]
     figure, axes = plt.subplots(
         1, len(panels), figsize=(DOUBLE_COLUMN, 2.1), width_ratios=[len(CASES[t]) for t, _ in panels]
     )
     for axis, (t, scale) in zip(axes, panels, strict=True):
-        frame = computed(source.profile == "tiny")[t]
-        shown = frame.assign(noise=(1 - frame["p"]).round(2)).pivot(index="noise", columns="per_class", values=scale)
+        shown = found[found["t"] == t].pivot(index="noise", columns="per_class", values=scale)
         sns.heatmap(
             shown, ax=axis, annot=True, fmt=".3g", annot_kws={"size": 6}, cmap="cividis", vmin=0, vmax=12, cbar=False
         )
@@ -62,5 +82,6 @@ FIGURES.register("phase_diagram")(
         ),
         study=None,
         draw=draw,
+        pieces=pieces,
     )
 )

@@ -21,6 +21,7 @@ from figures.style import STYLE
 from sim.catalogue import FIGURES, STUDIES
 from sim.config import RunConfig
 from sim.files import whole, write_json
+from sim.sweeps.pieces import compute
 from sim.sweeps.store import Store
 
 PACKAGES = ("class-collapse", "torch", "numpy", "scipy", "scikit-learn", "matplotlib")
@@ -30,12 +31,13 @@ MANIFEST = "manifest.json"
 
 
 def source(name: str, store: Store, profile: str, first_seed: int = 0) -> Source:
-    """What figure ``name`` draws from, as far as the store holds it."""
+    """What figure ``name`` draws from: runs as far as the store holds them; what is missing of the theory is computed."""
     import pandas as pd
 
     study = FIGURES[name].study
     configs = [] if study is None else STUDIES[study].runs(profile, first_seed)
-    return Source(store, profile, configs, store.load(configs) if configs else pd.DataFrame())
+    rows = store.load(configs) if configs else pd.DataFrame()
+    return Source(store, profile, configs, rows, compute(FIGURES[name].pieces(profile), store))
 
 
 def render(name: str, store: Store, profile: str, folder: Path, first_seed: int = 0) -> list[Path]:

@@ -19,7 +19,8 @@ from sim.catalogue import FIGURES, STUDIES
 from sim.config import RunConfig
 from sim.files import write_text
 from sim.studies import final, table
-from sim.sweeps.store import Store, flatten
+from sim.sweeps.rows import flatten
+from sim.sweeps.store import Store
 from sim.tables import readable
 from sim.verdict import Finding, in_words
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,37 +13,33 @@ from figures import Entry, Source
 from figures.style import DOUBLE_COLUMN, POSITIVE_LOOK
 from sim.catalogue import FIGURES
 
+if TYPE_CHECKING:
+    from sim.sweeps.pieces import Piece
+
 DIMENSIONS = range(1, 10)
+SQUARED_DIMENSIONS = (7, 2)
 LEVELS = ("19/20", "9/10", "4/5", "7/10", "3/5")
 
 
-@functools.cache
-def computed(tiny: bool) -> dict[str, Any]:
-    """Everything that is drawn, a few cases of it in the profile tiny: minimised once a process."""
-    from sim import noise
-    from sim.theory import lower_bound
-    from sim.theory.certificates import certify_c7
-    from sim.theory.claims.base import minimisers, two_classes
-    from sim.theory.minimise import minimise, within_between
+def cases(profile: str) -> tuple[list[int], list[tuple[float, int]], list[str]]:
+    """Dimensions (C3), p and dimension (C5), p (C7); a few of each in the profile tiny."""
+    if profile == "tiny":
+        return [DIMENSIONS[0], DIMENSIONS[6]], [(0.9, m) for m in SQUARED_DIMENSIONS], [LEVELS[1]]
+    return list(DIMENSIONS), [(float(Fraction(p)), m) for p in LEVELS for m in SQUARED_DIMENSIONS], list(LEVELS)
 
-    classes, noisy = two_classes(4), noise.symmetric(2, 0.9)
-    bound = lower_bound(classes, noisy, alpha=0.5)
-    spread = {}
-    for m in DIMENSIONS[::6] if tiny else DIMENSIONS:
-        found = minimise(classes, noisy, alpha=0.5, dim=m, bound=bound, restarts=3 if tiny else 6)
-        spread[m] = [within_between(found.distances(k), classes)[0].mean() / 0.5 for k in minimisers(found)]
-    squared = {}
-    for p in (0.9,) if tiny else (0.95, 0.9, 0.8, 0.7, 0.6):
-        for m in (2, 7):
-            transition = noise.symmetric(2, p)
-            found = minimise(classes, transition, loss="contrastive", squared=True, alpha=1.0, dim=m, restarts=3)
-            squared[p, m] = within_between(found.distances(), classes)[0].mean()
-    certified = {}
-    for level in LEVELS[1:2] if tiny else LEVELS:
-        certificate = certify_c7(level, 12, "1/2")
-        assert certificate.better is not None
-        certified[float(Fraction(level))] = (float(certificate.collapsed.value), float(certificate.better.value))
-    return {"spread": spread, "squared": squared, "certified": certified}
+
+def pieces(profile: str) -> list[Piece]:
+    """All that is drawn of `cases`, in their order."""
+    from sim.sweeps.pieces import Piece
+    from sim.theory.diagrams import easy_triplet_values, squared_contrastive_spread, triplet_spread
+
+    dimensions, squared, levels = cases(profile)
+    restarts = 3 if profile == "tiny" else 6
+    return [
+        *(Piece(triplet_spread, {"dim": m, "restarts": restarts}, seconds=3.0) for m in dimensions),
+        *(Piece(squared_contrastive_spread, {"p": p, "dim": m}, seconds=1.5) for p, m in squared),
+        *(Piece(easy_triplet_values, {"p": p}, seconds=0.5) for p in levels),
+    ]
 
 
 def draw(source: Source) -> Figure:
@@ -52,13 +47,17 @@ def draw(source: Source) -> Figure:
     from sim.theory.claims.base import agreement
     from sim.theory.claims.c4 import critical
 
-    data = computed(source.profile == "tiny")
+    dimensions, squared, exact = cases(source.profile)
+    values = iter(source.theory)
+    spread = {m: next(values) for m in dimensions}
+    squared_spread = {case: next(values) for case in squared}
+    certified = {p: next(values) for p in exact}
     figure, axes = plt.subplots(1, 4, figsize=(DOUBLE_COLUMN, 2.0))
     blue, orange = POSITIVE_LOOK["easy"]["color"], POSITIVE_LOOK["random"]["color"]
 
     axis = axes[0]
-    for m, values in data["spread"].items():
-        axis.plot([m] * len(values), values, "o", color=blue if m >= 7 else orange, markersize=3.5)
+    for m, found in spread.items():
+        axis.plot([m] * len(found), found, "o", color=blue if m >= 7 else orange, markersize=3.5)
     axis.axvline(6.5, color="0.4", linewidth=0.8, linestyle=":")
     axis.set(
         title="C3 triplet, n = 8", xlabel="dimension m", ylabel="within-class distance / α", xticks=[1, 3, 5, 7, 9]
@@ -78,19 +77,17 @@ def draw(source: Source) -> Figure:
     axis = axes[2]
     levels = np.linspace(0.55, 1, 50)
     axis.plot(1 - levels, [1 - agreement(2, p)[0] for p in levels], color="0.4", linewidth=1, label="(1 − s_in) α")
-    for m, colour, marker in ((7, blue, "o"), (2, orange, "s")):
-        points = [(1 - p, v) for (p, dim), v in data["squared"].items() if dim == m]
+    for m, colour, marker in zip(SQUARED_DIMENSIONS, (blue, orange), "os", strict=True):
+        points = [(1 - p, v) for (p, dim), v in squared_spread.items() if dim == m]
         axis.plot(*zip(*points, strict=True), marker, color=colour, label=f"minimised, m = {m}")
     axis.set(title="C5 squared contrastive", xlabel="label noise", ylabel="within-class distance / α")
     axis.set_ylim(0, 0.78)
     axis.legend(loc="upper left", handletextpad=0.3, fontsize=6)
 
     axis = axes[3]
-    noise_levels = [1 - p for p in data["certified"]]
+    noise_levels = [1 - float(Fraction(p)) for p in certified]
     for place, label, colour, marker in ((0, "best collapsed", orange, "s"), (1, "sub-clusters on a line", blue, "o")):
-        axis.plot(
-            noise_levels, [v[place] for v in data["certified"].values()], marker=marker, color=colour, label=label
-        )
+        axis.plot(noise_levels, [v[place] for v in certified.values()], marker=marker, color=colour, label=label)
     axis.set(title="C7 EPS triplet (exact)", xlabel="label noise", ylabel="expected loss")
     axis.set_ylim(0, 85)
     axis.legend(loc="upper left", handletextpad=0.3, fontsize=6)
@@ -110,5 +107,6 @@ FIGURES.register("theory")(
         ),
         study=None,
         draw=draw,
+        pieces=pieces,
     )
 )

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
@@ -257,47 +257,107 @@ class RunConfig(_Model):
         InvalidInput
             For unknown names, values out of range and combinations that make no sense.
         """
-        # Imported here: who only lists or counts runs doesn't wait for PyTorch.
-        from sim import losses, noise
-        from sim.losses import weighting
-
-        problems.builder(self.data.name), OPTIMIZERS[self.optimizer.name], SCHEDULES[self.optimizer.schedule]
-        given = ("keys", "shape", "samples", "dim", "normalize")
-        takes("net.params", NETS[self.net.kind], self.net.params, given=given)
-        noise.check(self.noise.kind, self.noise.level, self.noise.params)
-        if not self.evaluate or len(set(self.evaluate)) < len(self.evaluate):
-            raise InvalidInput("evaluate", self.evaluate, "train, test or both, each once")
-        size = max(self.batch.classes, 1) * self.batch.per_class
-        within_memory("batch.per_class", self.batch.per_class, 4 * MATRICES_OF_A_BATCH * size**2)
-        within_memory("memory.size", self.memory.size, 4 * self.memory.size * (size + self.net.dim))
-        losses.check_parameters(self.loss.name, self.loss.params)
-        loss = losses.make(self.loss.name, **self.loss.params, runs=1, classes=2, dim=self.net.dim)
-        sampling = loss.sampling(self.positive, self.negative)
-        if self.robust.name != "none":
-            takes("robust.params", WEIGHTINGS[self.robust.name], self.robust.params)
-            robust = weighting.make(self.robust.name, **self.robust.params)
-            fits = [n for n in LOSSES if LOSSES[n].weighed_by(robust)]
-            if self.loss.name not in fits:
-                raise InvalidInput("loss.name", self.loss.name, f"with {self.robust.name}: one of {', '.join(fits)}")
-        elif self.robust.params:
-            raise InvalidInput("robust.params", self.robust.params, "nothing with robust.name = none")
-        if sampling.negative.memory != (self.memory.size > 0):
-            raise InvalidInput("memory.size", self.memory.size, "> 0 with negative = memory, 0 without")
-        for side, policy in (("positive", sampling.positive), ("negative", sampling.negative)):
-            if policy.on_sphere and not self.net.normalize:
-                name = getattr(self, side)
-                raise InvalidInput("net.normalize", False, f"true with {side}={name!r} (defined on the sphere)")
-        if self.batch.classes == 1:
-            raise InvalidInput("batch.classes", 1, "0 (uniform batches) or at least 2 (else there are no negatives)")
-        # Batches are balanced over the labels of static noise; labels drawn afresh fall into unequal groups.
-        as_labelled = self.noise.mode == "static" or self.noise.level == 0
-        if self.batch.classes and self.batch.per_class == 2 and self.positive == "easy" and as_labelled:
-            warnings.warn(
-                "batch.per_class: with 2 samples a class in the batch an anchor has a single positive, so that "
-                "easy, hard and random positives are the same; take 3 or more",
-                stacklevel=2,
-            )
+        Checked().config(self)
         return self
+
+
+class Checked:
+    """Checks runs, and what many of them share only once: parts are told apart as objects, as those of `sim.sweeps.grid` are.
+
+    Examples
+    --------
+    >>> checked, config = Checked(), RunConfig()
+    >>> for seed in range(3):
+    ...     checked.config(config.model_copy(update={"seed": seed}))
+    >>> checked.config(config.model_copy(update={"positive": "esay"}))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    sim.errors.InvalidInput: positive: got 'esay'; allowed: one of all, random, easy, ...
+    """
+
+    def __init__(self) -> None:
+        # With the parts themselves: an object that is gone leaves its identity to another one.
+        self._seen: dict[tuple[Any, ...], list[Any]] = {}
+
+    def config(self, config: RunConfig) -> None:
+        """Refuse what can be refused before any data is built, see `RunConfig.check`."""
+        of = config.__dict__
+        for check, fields in _CHECKS:
+            parts = [of[name] for name in fields]
+            seen = (check, *[part if type(part) in (str, tuple) else id(part) for part in parts])
+            if seen not in self._seen:
+                check(*parts)
+                self._seen[seen] = parts
+
+
+def _check_names(data: Data, optimizer: Optimizer) -> None:
+    problems.builder(data.name), OPTIMIZERS[optimizer.name], SCHEDULES[optimizer.schedule]
+
+
+def _check_net(net: Net) -> None:
+    given = ("keys", "shape", "samples", "dim", "normalize")
+    takes("net.params", NETS[net.kind], net.params, given=given)
+
+
+def _check_noise(noise: Noise) -> None:
+    # Imported here, and below: who only lists or counts runs doesn't wait for PyTorch.
+    from sim.noise import check
+
+    check(noise.kind, noise.level, noise.params)
+
+
+def _check_sizes(evaluate: tuple[str, ...], net: Net, batch: Batch, memory: MemoryQueue) -> None:
+    if not evaluate or len(set(evaluate)) < len(evaluate):
+        raise InvalidInput("evaluate", evaluate, "train, test or both, each once")
+    size = max(batch.classes, 1) * batch.per_class
+    within_memory("batch.per_class", batch.per_class, 4 * MATRICES_OF_A_BATCH * size**2)
+    within_memory("memory.size", memory.size, 4 * memory.size * (size + net.dim))
+
+
+def _check_loss(loss: Loss, net: Net, positive: str, negative: str, robust: Robust, memory: MemoryQueue) -> None:
+    from sim import losses
+    from sim.losses import weighting
+
+    losses.check_parameters(loss.name, loss.params)
+    made = losses.make(loss.name, **loss.params, runs=1, classes=2, dim=net.dim)
+    sampling = made.sampling(positive, negative)
+    if robust.name != "none":
+        takes("robust.params", WEIGHTINGS[robust.name], robust.params)
+        weighed = weighting.make(robust.name, **robust.params)
+        fits = [n for n in LOSSES if LOSSES[n].weighed_by(weighed)]
+        if loss.name not in fits:
+            raise InvalidInput("loss.name", loss.name, f"with {robust.name}: one of {', '.join(fits)}")
+    elif robust.params:
+        raise InvalidInput("robust.params", robust.params, "nothing with robust.name = none")
+    if sampling.negative.memory != (memory.size > 0):
+        raise InvalidInput("memory.size", memory.size, "> 0 with negative = memory, 0 without")
+    sides = (("positive", positive, sampling.positive), ("negative", negative, sampling.negative))
+    for side, name, policy in sides:
+        if policy.on_sphere and not net.normalize:
+            raise InvalidInput("net.normalize", False, f"true with {side}={name!r} (defined on the sphere)")
+
+
+def _check_batch(batch: Batch, positive: str, noise: Noise) -> None:
+    if batch.classes == 1:
+        raise InvalidInput("batch.classes", 1, "0 (uniform batches) or at least 2 (else there are no negatives)")
+    # Batches are balanced over the labels of static noise; labels drawn afresh fall into unequal groups.
+    as_labelled = noise.mode == "static" or noise.level == 0
+    if batch.classes and batch.per_class == 2 and positive == "easy" and as_labelled:
+        warnings.warn(
+            "batch.per_class: with 2 samples a class in the batch an anchor has a single positive, so that "
+            "easy, hard and random positives are the same; take 3 or more",
+            stacklevel=4,
+        )
+
+
+_CHECKS: tuple[tuple[Callable[..., None], tuple[str, ...]], ...] = (
+    (_check_names, ("data", "optimizer")),
+    (_check_net, ("net",)),
+    (_check_noise, ("noise",)),
+    (_check_sizes, ("evaluate", "net", "batch", "memory")),
+    (_check_loss, ("loss", "net", "positive", "negative", "robust", "memory")),
+    (_check_batch, ("batch", "positive", "noise")),
+)
+"""What is checked, in this order, and of which fields it depends."""
 
 
 Model = TypeVar("Model", bound=BaseModel)

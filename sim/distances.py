@@ -51,12 +51,35 @@ class _Pairwise(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
         x, distances = ctx.saved_tensors
-        weights = torch.where(distances > 0, grads[0] / distances, 0.0)  # (..., B, B)
-        weights = weights + weights.mT
-        # The gradient depends on differences only; centring keeps the two products from cancelling digits away.
-        centred = x - x.mean(-2, keepdim=True)
-        gradient: Tensor = weights.sum(-1, keepdim=True) * centred - weights @ centred  # (..., B, m)
-        return gradient
+        return gradient(x, distances, grads[0])
+
+
+def gradient(x: Tensor, distances: Tensor, slopes: Tensor) -> Tensor:
+    """The gradient in the points of a function of their distances; 0 from points that coincide.
+
+    Parameters
+    ----------
+    x : Tensor, shape (..., B, m)
+    distances : Tensor, shape (..., B, B)
+    slopes : Tensor, shape (..., B, B)
+        The function's derivative by each entry of ``distances``.
+
+    Returns
+    -------
+    Tensor, shape (..., B, m)
+
+    Examples
+    --------
+    >>> line = torch.tensor([[0.0], [3.0]])
+    >>> gradient(line, torch.tensor([[0.0, 3.0], [3.0, 0.0]]), torch.ones(2, 2)).tolist()
+    [[-2.0], [2.0]]
+    """
+    weights = torch.where(distances > 0, slopes / distances, 0.0)  # (..., B, B)
+    weights = weights + weights.mT
+    # The gradient depends on differences only; centring keeps the two products from cancelling digits away.
+    centred = x - x.mean(-2, keepdim=True)
+    found: Tensor = weights.sum(-1, keepdim=True) * centred - weights @ centred
+    return found
 
 
 def pairwise(x: Tensor) -> Tensor:

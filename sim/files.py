@@ -195,3 +195,38 @@ def writable_folder(folder: str | os.PathLike[str], field: str = "out") -> Path:
     except OSError as error:
         raise InvalidInput(field, str(folder), f"a folder that can be written ({error.strerror})") from None
     return path
+
+
+def sealed(name: str, value: Any) -> str:
+    """A value as a line of JSON with its checksum; `unsealed` gives it back.
+
+    Examples
+    --------
+    >>> unsealed("value", sealed("value", {"a": [0.1, 2]}))
+    {'a': [0.1, 2]}
+    """
+    written = json.dumps(value, default=plain)
+    return json.dumps({"sha256": digest(written.encode()), name: json.loads(written)})
+
+
+def unsealed(name: str, line: str) -> Any:
+    """What `sealed` wrote.
+
+    Raises
+    ------
+    ValueError
+        If the line isn't as it was written.
+
+    Examples
+    --------
+    >>> unsealed("value", sealed("value", 1).replace("1}", "2}"))
+    Traceback (most recent call last):
+    ValueError: a line that is not as it was written
+    """
+    try:
+        value = json.loads(line)[name]
+        if sealed(name, value) == line:
+            return value
+    except (ValueError, TypeError, KeyError, RecursionError):
+        pass
+    raise ValueError("a line that is not as it was written")

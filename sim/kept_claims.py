@@ -14,7 +14,7 @@ from typing import Any
 
 from sim.catalogue import CLAIMS
 from sim.errors import InvalidInput
-from sim.files import digest, plain, writable_folder, write_text
+from sim.files import digest, sealed, unsealed, writable_folder, write_text
 
 FILE = "claims.json"
 DAMAGED = "claims.damaged.json"
@@ -63,23 +63,18 @@ def _without_checksums(place: Path, text: str) -> list[dict[str, Any]]:
         ) from None
 
 
-def _line(report: dict[str, Any]) -> str:
-    written = json.dumps(report, default=plain)
-    return json.dumps({"sha256": digest(written.encode()), "report": json.loads(written)})
-
-
 def _report(line: str) -> dict[str, Any] | None:
     """The report of a line that is whole."""
     try:
-        report = json.loads(line.removesuffix(","))["report"]
-        return report if _line(report) == line.removesuffix(",") and isinstance(report["id"], str) else None
-    except (ValueError, TypeError, KeyError, RecursionError):
+        report = unsealed("report", line.removesuffix(","))
+        return report if isinstance(report["id"], str) else None
+    except (ValueError, TypeError, KeyError):
         return None
 
 
 def _text(reports: Sequence[dict[str, Any]]) -> str:
     """All lines, with a checksum over all of them at the end: a line that is missing is missed."""
-    lines = ",\n".join(map(_line, reports))
+    lines = ",\n".join(sealed("report", report) for report in reports)
     return f'{{"claims": [\n{lines}\n], "sha256": "{digest(lines.encode())}"}}\n'
 
 

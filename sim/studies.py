@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sim.catalogue import STUDIES
 from sim.config import CHANGES, SCHEMA, RunConfig
 from sim.sweeps import spec
-from sim.sweeps.store import flatten
+from sim.sweeps.rows import flatten
 from sim.verdict import Finding, Statement, decide, interval
 
 if TYPE_CHECKING:

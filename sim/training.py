@@ -24,7 +24,7 @@ from sim.labels import Labels
 from sim.losses import weighting
 from sim.meter import LossMeter, Row, metric_row
 from sim.nets import Net
-from sim.problems import Problem
+from sim.problems import Problem, build
 from sim.samplers import Memory, RunDraws
 from sim.samplers.batches import Batches
 from sim.splits import Split
@@ -360,3 +360,16 @@ def train(
             for r in trainer.active:
                 results[r].arrays[f"embeddings_{split}"] = embeddings[r]
     return results
+
+
+def step_in_words(config: RunConfig, device: str = "cpu") -> str:
+    """What computes a run's training steps: compiled code, or a tensor program, and why.
+
+    Examples
+    --------
+    >>> step_in_words(RunConfig(positive="k_easy:2", negative="all"))
+    'training steps: a tensor program (the positives k_easy:2 or negatives all have no compiled form)'
+    """
+    problem = build(config.data.name, config.seed, **config.data.params)
+    reason = Trainer([config], [problem], device).why_not_fused
+    return f"training steps: {f'a tensor program ({reason})' if reason else 'compiled code'}"

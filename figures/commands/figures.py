@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from sim.catalogue import COMMANDS, FIGURES, STUDIES
-from sim.cli.options import DEFAULT_OUT, Device, FirstSeed, Out, Profile, checked_device
+from sim.cli.options import DEFAULT_OUT, Device, FirstSeed, Out, Profile, Workers, checked_device
 from sim.cli.output import say
-from sim.cli.training import train_missing
+from sim.cli.training import compute_missing, train_missing
 from sim.errors import choice
 
 
@@ -19,6 +19,7 @@ def figures(
     profile: Profile = "quick",
     seed: FirstSeed = 0,
     device: Device = "cpu",
+    workers: Workers = None,
     out: Out = DEFAULT_OUT,
     list_: Annotated[bool, typer.Option("--list", help="List the figures and leave.")] = False,
 ) -> None:
@@ -34,12 +35,14 @@ def figures(
     from sim.sweeps.store import Store
 
     choice("profile", profile, PROFILES)
-    resources = Resources(checked_device(device))
+    resources = Resources(checked_device(device), workers)
     chosen = names or list(FIGURES)
     studies = {FIGURES[name].study for name in chosen}
     store = Store(out / "store")
-    for study in sorted(s for s in studies if s is not None):
-        train_missing(STUDIES[study].runs(profile, seed), store, study, resources)
+    configs = [c for study in sorted(s for s in studies if s is not None) for c in STUDIES[study].runs(profile, seed)]
+    if configs:
+        train_missing(configs, store, "train", resources)
+    compute_missing([piece for name in chosen for piece in FIGURES[name].pieces(profile)], store, resources)
     for name in chosen:
         for place in render(name, store, profile, out / "figures", seed):
             say(str(place))

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 from sim.catalogue import COMMANDS, FIGURES, STUDIES
 from sim.cli.options import DEFAULT_OUT, FirstSeed, Json, Out, Profile
 from sim.cli.output import say, show_findings, write_json
+from sim.cli.training import compute_missing
 from sim.errors import InvalidInput, choice, integer
 
 if TYPE_CHECKING:
+    from sim.sweeps.executors import Resources
     from sim.sweeps.store import Store
 
 
@@ -40,13 +42,16 @@ def report(
     conclude_all(profile, seed, store, out, json_file)
 
 
-def conclude_all(profile: str, seed: int, store: Store, out: Path, json_file: Path | None) -> None:
+def conclude_all(
+    profile: str, seed: int, store: Store, out: Path, json_file: Path | None, resources: Resources | None = None
+) -> None:
     """Tables, figures and the report of stored studies, and what they came to in words."""
     from figures.render import render
     from figures.report import conclude, write_report, write_tables
     from sim import kept_claims
 
     claims = kept_claims.read(out)
+    compute_missing([piece for name in FIGURES for piece in FIGURES[name].pieces(profile)], store, resources)
     outcomes = [conclude(name, store, profile, seed) for name in STUDIES]
     for outcome in outcomes:
         write_tables(outcome, out / "tables")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from figures.commands.report import conclude_all
 from sim.catalogue import COMMANDS, STUDIES
-from sim.cli.options import DEFAULT_OUT, Device, FirstSeed, Json, Out, Profile, checked_device
+from sim.cli.options import DEFAULT_OUT, Device, FirstSeed, Json, Out, Profile, Workers, checked_device
 from sim.cli.output import say
 from sim.cli.training import train_missing
 from sim.errors import choice, integer
@@ -15,6 +15,7 @@ def reproduce(
     profile: Profile = "quick",
     seed: FirstSeed = 0,
     device: Device = "cpu",
+    workers: Workers = None,
     out: Out = DEFAULT_OUT,
     json_file: Json = None,
 ) -> None:
@@ -25,9 +26,13 @@ def reproduce(
 
     choice("profile", profile, PROFILES)
     integer("seed", seed, 0)
-    resources = Resources(checked_device(device))
+    resources = Resources(checked_device(device), workers)
     store = Store(out / "store")
+    configs = []
     for name in STUDIES:
-        say(f"{name}: {STUDIES[name].title}", style="bold")
-        train_missing(STUDIES[name].runs(profile, seed), store, name, resources)
-    conclude_all(profile, seed, store, out, json_file)
+        runs = STUDIES[name].runs(profile, seed)
+        say(f"{name}: {STUDIES[name].title} ({len(runs)} runs)", style="bold")
+        configs += runs
+    # All at once: at the end of each study processes would wait for the last of its groups.
+    train_missing(configs, store, "train", resources)
+    conclude_all(profile, seed, store, out, json_file, resources)

@@ -17,6 +17,7 @@ from sim.cli.options import (
     Out,
     Seeds,
     Set,
+    Workers,
     assignment,
     checked_device,
     checked_seeds,
@@ -59,6 +60,7 @@ def bench(
         ),
     ] = None,
     device: Device = "cpu",
+    workers: Workers = None,
     out: Out = DEFAULT_OUT,
     json_file: Json = None,
 ) -> None:
@@ -81,7 +83,7 @@ def bench(
         settings=dict(assignment(text) for text in set_ or []),
     )
     configs = each_loss_once(asked)
-    resources = Resources(checked_device(device))
+    resources = Resources(checked_device(device), workers)
     store = Store(out / "store")
     results = train_missing(configs, store, f"bench {dataset}", resources)
     last = finished(results, configs[0].evaluate[-1])

@@ -14,6 +14,11 @@ from sim.files import writable_place
 Out = Annotated[Path, typer.Option("--out", help="Folder for results; finished runs in it are not repeated.")]
 Device = Annotated[str, typer.Option("--device", help="cpu, cuda, or cuda:N.")]
 
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", help="Worker processes, where there is work for several; one a core if not given."),
+]
+
 
 def written(option: typer.CallbackParam, place: Path | None) -> Path | None:
     """For options that name a file to write: refuses what can't be written when the command line is read, before any work."""
@@ -33,6 +38,9 @@ Profile = Annotated[
 ]
 FirstSeed = Annotated[int, typer.Option("--seed", help="First seed.")]
 Seeds = Annotated[int, typer.Option("--seeds", help="Number of seeds.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Say whether compiled code trains, or tensor programs and why.")
+]
 Config = Annotated[Path | None, typer.Option("--config", help="YAML file with a run's fields.")]
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="A field by dotted name, e.g. noise.level=0.2; repeatable.")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from sim.config import RunConfig
     from sim.sweeps.executors import Resources
+    from sim.sweeps.pieces import Piece
     from sim.sweeps.store import Store
 
 
@@ -43,7 +44,7 @@ def train_missing(
     label: str,
     resources: Resources | None = None,
     *,
-    executor: str = "local",
+    executor: str | None = None,
 ) -> pd.DataFrame:
     """Train the runs that the store doesn't hold, tell how far it is and which diverged; gives all rows of the runs."""
     from sim.cli.output import show_diverged
@@ -56,3 +57,11 @@ def train_missing(
     results = store.load(configs)
     show_diverged(results)
     return results
+
+
+def compute_missing(pieces: Sequence[Piece], store: Store, resources: Resources | None = None) -> None:
+    """Compute what the store doesn't hold of the theory, and tell how far it is."""
+    from sim.sweeps.pieces import compute
+
+    with progress("theory", unit="pieces") as (on_start, on_steps):
+        compute(pieces, store, resources, on_start=on_start, on_steps=on_steps)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sim.catalogue import COMMANDS, EXECUTORS
-from sim.cli.options import DEFAULT_OUT, Device, Json, Out, checked_device, written
+from sim.cli.options import DEFAULT_OUT, Device, Json, Out, Workers, checked_device, written
 from sim.cli.output import finished, metric_columns, records, say, show_means, varied, write_json
 from sim.cli.training import each_loss_once, train_missing
 from sim.files import write_text
@@ -22,8 +22,11 @@ def sweep(
     specification: Annotated[
         str, typer.Argument(metavar="SPEC", help="YAML file, or the name of a shipped specification.")
     ] = "",
-    executor: Annotated[str, typer.Option("--executor", help="local, processes, dask, or a plugin's.")] = "processes",
-    workers: Annotated[int | None, typer.Option("--workers", help="Worker processes; one a core if not given.")] = None,
+    executor: Annotated[
+        str | None,
+        typer.Option("--executor", help="local, processes, dask, or a plugin's; if not given, what suits the work."),
+    ] = None,
+    workers: Workers = None,
     scheduler: Annotated[
         str | None,
         typer.Option("--scheduler", help="Address of a dask scheduler; a cluster on this machine if not given."),
@@ -55,7 +58,8 @@ def sweep(
     from sim.sweeps.executors import Resources
     from sim.sweeps.store import Store
 
-    EXECUTORS[executor]
+    if executor is not None:
+        EXECUTORS[executor]
     configs = each_loss_once(wanted)
     resources = Resources(checked_device(device), workers, scheduler)
     store = Store(out / "store")

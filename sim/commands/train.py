@@ -12,6 +12,8 @@ from sim.cli.options import (
     Out,
     Seeds,
     Set,
+    Verbose,
+    Workers,
     checked_device,
     checked_seeds,
     fields,
@@ -27,8 +29,10 @@ def train(
     seed: FirstSeed = 0,
     seeds: Seeds = 1,
     device: Device = "cpu",
+    workers: Workers = None,
     out: Out = DEFAULT_OUT,
     json_file: Json = None,
+    verbose: Verbose = False,
 ) -> None:
     """Train one configuration with one or more seeds and print its collapse metrics."""
     # Before what is slow to import: a field that there isn't is refused at once.
@@ -40,7 +44,11 @@ def train(
     from sim.sweeps.executors import Resources
     from sim.sweeps.store import Store
 
-    resources = Resources(checked_device(device))
+    resources = Resources(checked_device(device), workers)
+    if verbose:
+        from sim.training import step_in_words
+
+        say(step_in_words(configs[0], resources.device))
     store = Store(out / "store")
     last = finished(train_missing(configs, store, "train", resources), configs[0].evaluate[-1])
     if (effective := in_words(configs[0])) is not None:

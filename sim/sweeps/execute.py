@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 
@@ -10,14 +11,63 @@ from sim.config import RunConfig
 from sim.errors import InvalidInput
 from sim.sweeps import inputs
 from sim.sweeps.executors import Resources
+from sim.sweeps.pool import number_of_processes
 from sim.sweeps.store import Store
 
-MOST_RUNS_TOGETHER = 64
-"""Runs trained together at most: beyond it speed gains little, and an interruption loses at most one group."""
+MOST_RUNS_TOGETHER = 256
+"""Runs trained together at most: beyond it speed gains little."""
+
+MOST_STEPS_TOGETHER = 1_000_000
+"""Run-steps of a group at most, if it has several runs: an interruption loses the groups that are being trained."""
+
+MOST_BYTES_TOGETHER = 2**30
+"""Memory of a group at most, if it has several runs, as far as `bytes_of` estimates it."""
+
+MATRICES_OF_A_RUN = 16
+"""Matrices of float64 numbers, samples of the batch by samples of the batch and its memory, that a run holds in a step, roughly."""
+
+SAMPLES_A_SECOND = 400_000
+"""Samples of batches, times run-steps, that one core trains and evaluates in a second, roughly."""
+
+
+def bytes_of(config: RunConfig) -> int:
+    """The memory of a run in a step, estimated by what grows fastest: its matrices of pairs.
+
+    Examples
+    --------
+    >>> bytes_of(RunConfig()) < 2**20
+    True
+    """
+    size = max(config.batch.classes, 1) * config.batch.per_class
+    return 8 * MATRICES_OF_A_RUN * size * (size + config.memory.size)
+
+
+def seconds_of(config: RunConfig) -> float:
+    """What a run takes on one core, very roughly: to tell moments from minutes, and to let the longest begin first.
+
+    Examples
+    --------
+    >>> seconds_of(RunConfig(steps=10)) < seconds_of(RunConfig())
+    True
+    """
+    size = max(config.batch.classes, 1) * config.batch.per_class
+    return config.steps * size / SAMPLES_A_SECOND
 
 
 def groups(configs: Sequence[RunConfig], limit: int = MOST_RUNS_TOGETHER) -> list[list[RunConfig]]:
-    """Split runs into groups that can share a tensor program, at most ``limit`` runs each, in order of appearance.
+    """Split runs into groups that can share a tensor program: of equal sizes, and no larger than speed, memory and the
+    work lost by an interruption allow.
+
+    Parameters
+    ----------
+    configs : sequence of RunConfig
+    limit : int
+        Runs in a group at most.
+
+    Returns
+    -------
+    list of list of RunConfig
+        What takes longest first.
 
     Examples
     --------
@@ -25,21 +75,47 @@ def groups(configs: Sequence[RunConfig], limit: int = MOST_RUNS_TOGETHER) -> lis
 
     >>> from sim.sweeps.grid import grid
     >>> runs = grid({}, {"net.params": [{"width": 8}, {"width": 16}], "noise.level": [0, 0.2], "seed": range(3)})
-    >>> [len(g) for g in groups(runs)]
-    [6, 6]
+    >>> [len(g) for g in groups(runs)], [len(g) for g in groups(runs, limit=4)]
+    ([6, 6], [3, 3, 3, 3])
     """
     by_program: dict[tuple[object, ...], list[RunConfig]] = {}
     for config in configs:
         sizes = {k: v for k, v in config.data.params.items() if k != "seed"}
         by_program.setdefault((config.program(), config.data.name, repr(sorted(sizes.items()))), []).append(config)
-    return [g[start : start + limit] for g in by_program.values() for start in range(0, len(g), limit)]
+    cut = []
+    for alike in by_program.values():
+        first = alike[0]
+        most = max(1, min(limit, MOST_STEPS_TOGETHER // first.steps, MOST_BYTES_TOGETHER // bytes_of(first)))
+        parts = math.ceil(len(alike) / most)
+        places = [len(alike) * k // parts for k in range(parts + 1)]
+        cut += [alike[a:b] for a, b in itertools.pairwise(places)]
+    return sorted(cut, key=lambda group: -len(group) * seconds_of(group[0]))
+
+
+def suitable(configs: Sequence[RunConfig], resources: Resources) -> str:
+    """The executor for runs where the user names none: processes where there is work for several and the cores are what trains.
+
+    Examples
+    --------
+    >>> from sim.sweeps.grid import grid
+    >>> two = Resources(workers=2)
+    >>> suitable(grid({"steps": 20}, {"seed": range(3)}), two), suitable(grid({}, {"seed": range(300)}), two)
+    ('local', 'processes')
+    """
+    if resources.scheduler is not None:
+        return "dask"
+    # Processes would share one accelerator, and its memory.
+    if resources.device != "cpu":
+        return "local"
+    seconds = sum(map(seconds_of, configs))
+    return "processes" if number_of_processes(seconds, len(configs), resources.processes) > 1 else "local"
 
 
 def execute(
     configs: Sequence[RunConfig],
     store: Store,
     *,
-    executor: str = "local",
+    executor: str | None = None,
     resources: Resources | None = None,
     on_start: Callable[[int], None] | None = None,
     on_steps: Callable[[int], None] | None = None,
@@ -52,8 +128,8 @@ def execute(
         Repeated ones are trained once.
     store : Store
         Written group by group, by this process only.
-    executor : str
-        A name in `sim.sweeps.executors.EXECUTORS`.
+    executor : str, optional
+        A name in `sim.catalogue.EXECUTORS`; None: the `suitable` one.
     resources : Resources, optional
     on_start : callable, optional
         Called once with the number of run-steps to do.
@@ -78,20 +154,25 @@ def execute(
     >>> announced, sorted(set(store.load()["seed"]))
     ([2, 4], [0, 1, 2])
     """
-    chosen, resources = EXECUTORS[executor], resources or Resources()
+    resources = resources or Resources()
+    if executor is not None:
+        EXECUTORS[executor]
     reading = inputs.Reading()
-    read = {c.key(): reading.of(c) for c in configs}
-    done = store.finished(configs, read)
-    todo = list({c.key(): c for c in configs if c.key() not in done}.values())
+    by_key = {c.key(): c for c in configs}
+    read = {key: reading.of(c) for key, c in by_key.items()}
+    done = store.finished(by_key.values(), read)
+    todo = [c for key, c in by_key.items() if key not in done]
     if on_start is not None:
         on_start(sum(c.steps for c in todo))
     if not todo:
         return
+    if executor is None:
+        executor = suitable(todo, resources)
     limit = MOST_RUNS_TOGETHER
     if executor != "local":
         # Enough groups for all workers, and a few more, so that none waits long for the last one.
-        limit = min(MOST_RUNS_TOGETHER, math.ceil(len(todo) / (2 * resources.processes)))
-    for results, seconds in chosen(groups(todo, limit), resources, on_steps or (lambda _: None)):
+        limit = min(limit, math.ceil(len(todo) / (2 * resources.processes)))
+    for results, seconds in EXECUTORS[executor](groups(todo, limit), resources, on_steps or (lambda _: None)):
         for result in results:
             if result.data is not None and result.data != reading.data(result.config):
                 raise InvalidInput(

@@ -87,6 +87,9 @@ class Record:
 
 COLUMNS = ", ".join(field.name for field in dataclasses.fields(Record))
 
+ABOUT = ("key", "inputs", "schema", "status", "diverged_at", "seconds")
+"""What results say of a run beside its configuration."""
+
 
 def lock(folder: Path) -> FileLock:
     """What a process holds that changes a store."""
@@ -110,6 +113,12 @@ def read(db: sqlite3.Connection, where: str = "", values: Iterable[Any] = ()) ->
     for *fields, checksum in db.execute(f"SELECT {COLUMNS}, checksum FROM runs {where}", tuple(values)):
         record = Record(*fields)
         yield record, record.checksum() == checksum
+
+
+def configs(db: sqlite3.Connection) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The configuration of every run and what is said of the run beside it; neither rows nor checksums are read."""
+    for config, *about in db.execute(f"SELECT config, {', '.join(ABOUT)} FROM runs"):
+        yield config, dict(zip(ABOUT, about, strict=True))
 
 
 def write(db: sqlite3.Connection, record: Record) -> None:

@@ -62,20 +62,61 @@ def select(table: pd.DataFrame, query: str) -> pd.DataFrame:
     Traceback (most recent call last):
     sim.errors.InvalidInput: query: got '@os.system("...") == 0'; allowed: a condition on columns (invalid syntax)
     """
+    chosen: pd.DataFrame = table[_rows(table, query, whole=True)]
+    return chosen.reset_index(drop=True)
+
+
+def possible(table: pd.DataFrame, query: str) -> pd.DataFrame:
+    """The rows for which a condition may be true as far as the table's columns tell: parts of an ``and`` on others are left out.
+
+    Parameters, and what is raised: see `select`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"loss.name": ["triplet", "margin"]})
+    >>> possible(table, 'loss.name == "margin" and recall_at_1 > 0.5')["loss.name"].tolist()
+    ['margin']
+    >>> len(possible(table, 'loss.name == "margin" or recall_at_1 > 0.5'))
+    2
+    """
+    kept: pd.DataFrame = table[_rows(table, query, whole=False)]
+    return kept
+
+
+def named(query: str) -> set[str]:
+    """The columns that a condition names; none for what is no condition.
+
+    Examples
+    --------
+    >>> sorted(named('loss.name == "margin" and `a b` + 1 < seed'))
+    ['a b', 'loss.name', 'seed']
+    """
+    try:
+        parsed = _Query(query)
+    except (SyntaxError, _Refused):
+        return set()
+    return parsed.names(parsed.body)
+
+
+def _rows(table: pd.DataFrame, query: str, *, whole: bool) -> Any:
+    """True for the rows chosen, by the whole query or by its parts that name columns of the table."""
     import pandas as pd
 
     try:
-        if len(query) > MOST_CHARACTERS:
-            raise _Refused(f"of at most {MOST_CHARACTERS} characters")
-        chosen = _Query(table, query).value
-        if not isinstance(chosen, pd.Series) or chosen.dtype != bool:
-            raise _Refused("it is to be true or false for each row")
+        parsed = _Query(query)
+        chosen: Any = pd.Series(True, index=table.index)
+        for part in [parsed.body] if whole else parsed.parts():
+            if whole or parsed.names(part) <= set(table.columns):
+                value = parsed.value(part, table)
+                if not isinstance(value, pd.Series) or value.dtype != bool:
+                    raise _Refused("it is to be true or false for each row")
+                chosen &= value
+        return chosen
     except SyntaxError as error:
         reason = error.msg
     except (_Refused, TypeError, ValueError, ArithmeticError, RecursionError, MemoryError) as error:
         reason = " ".join(str(error).split()) or "it is nested too deeply"
-    else:
-        return table[chosen].reset_index(drop=True)
     raise InvalidInput("query", query, f"a condition on columns ({reason})")
 
 
@@ -84,12 +125,35 @@ class _Refused(Exception):
 
 
 class _Query:
-    """A query's value for a table."""
+    """A query that has been read."""
 
-    def __init__(self, table: pd.DataFrame, query: str) -> None:
-        self.table = table
+    def __init__(self, query: str) -> None:
+        if len(query) > MOST_CHARACTERS:
+            raise _Refused(f"of at most {MOST_CHARACTERS} characters")
         self.quoted: dict[str, str] = {}
-        self.value = self._value(ast.parse(QUOTED.sub(self._quote, query.strip()), mode="eval").body, 0)
+        self.body = ast.parse(QUOTED.sub(self._quote, query.strip()), mode="eval").body
+
+    def parts(self) -> list[ast.expr]:
+        """What must be true for the whole to be true."""
+        body = self.body
+        return body.values if isinstance(body, ast.BoolOp) and isinstance(body.op, ast.And) else [body]
+
+    def names(self, node: ast.AST) -> set[str]:
+        """The columns below a node."""
+        found: set[str] = set()
+        waiting = [node]
+        while waiting:
+            at = waiting.pop()
+            try:
+                found.add(self._name(at))
+            except _Refused:
+                waiting += ast.iter_child_nodes(at)
+        return found
+
+    def value(self, node: ast.AST, table: pd.DataFrame) -> Any:
+        """A node's value for a table."""
+        self.table = table
+        return self._value(node, 0)
 
     def _quote(self, found: re.Match[str]) -> str:
         if found[1] is not None:
@@ -137,16 +201,20 @@ class _Query:
         )
 
     def _column(self, node: ast.AST) -> Any:
+        name = self._name(node)
+        if name not in self.table.columns:
+            raise _Refused(f"there is no column {name!r}")
+        return self.table[name]
+
+    def _name(self, node: ast.AST) -> str:
+        """The column that a node names."""
         names = []
         while isinstance(node, ast.Attribute):
             names.append(node.attr)
             node = node.value
         if not isinstance(node, ast.Name):
             raise _Refused("columns by their names only")
-        name = ".".join([self.quoted.get(node.id, node.id), *reversed(names)])
-        if name not in self.table.columns:
-            raise _Refused(f"there is no column {name!r}")
-        return self.table[name]
+        return ".".join([self.quoted.get(node.id, node.id), *reversed(names)])
 
 
 def _truth(value: Any) -> Any:

@@ -20,7 +20,6 @@ The runs are the product of `list`, `zip`, `grid` and `seeds`, the last varying 
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -30,8 +29,9 @@ from typing import Any
 import yaml
 
 from sim import yaml12
-from sim.config import MAX_RUNS, RunConfig, dotted, parse
+from sim.config import MAX_RUNS, RunConfig
 from sim.errors import LARGEST, InvalidInput, integer
+from sim.sweeps.grid import Product
 
 PARTS = ("base", "list", "zip", "grid", "seeds")
 
@@ -173,15 +173,23 @@ def read(text: str, name: str = "spec", *, check: bool = True) -> list[RunConfig
             raise reader.error(1, "spec", f"{settings} settings or more", f"at most {MAX_SETTINGS}")
     if settings * len(seeds) > MAX_RUNS:
         raise reader.error(1, "spec", f"{settings * len(seeds)} runs", f"at most {MAX_RUNS}")
-    combinations = (dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values()))
+    along = [points, zipped, *([{name: value} for value in values] for name, values in axes.items())]
+    product = Product(_values(base), [[_values(p) for p in axis] for axis in along])
     configs: dict[str, RunConfig] = {}
-    for point, together, combination in itertools.product(points, zipped, list(combinations)):
-        assigned = {**base, **point, **together, **combination}
-        first = _config(reader, assigned, seeds[0], check)
+    for place in product.places():
+        try:
+            setting = product.run(place, check=check)
+        except InvalidInput as error:
+            assigned = base | {name: at for axis, k in zip(along, place, strict=True) for name, at in axis[k].items()}
+            raise _at_line(reader, assigned, error) from None
         for seed in seeds:
-            config = first.model_copy(update={"seed": seed})
+            config = setting.model_copy(update={"seed": seed})
             configs.setdefault(config.key(), config)
     return list(configs.values())
+
+
+def _values(point: _Point) -> dict[str, Any]:
+    return {name: at.value for name, at in point.items()}
 
 
 def _everything(points: list[_Point], zipped: list[_Point], axes: dict[str, list[_At]]) -> Iterable[_Point]:
@@ -196,16 +204,11 @@ def _zip(reader: _Reader, node: yaml.Node) -> list[_Point]:
     return [dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)]
 
 
-def _config(reader: _Reader, assigned: Mapping[str, _At], seed: int, check: bool) -> RunConfig:
-    try:
-        values = {name: at.value for name, at in assigned.items()}
-        config = parse(RunConfig, dotted({**values, "seed": seed}))
-        return config.check() if check else config
-    except InvalidInput as error:
-        line = _culprit(assigned, error.field)
-        if line is None:
-            raise InvalidInput(f"{reader.name}: {error.field}", error.value, error.allowed) from None
-        raise reader.error(line, error.field, error.value, error.allowed) from None
+def _at_line(reader: _Reader, assigned: Mapping[str, _At], error: InvalidInput) -> InvalidInput:
+    line = _culprit(assigned, error.field)
+    if line is None:
+        return InvalidInput(f"{reader.name}: {error.field}", error.value, error.allowed)
+    return reader.error(line, error.field, error.value, error.allowed)
 
 
 def _culprit(assigned: Mapping[str, _At], field: str) -> int | None:

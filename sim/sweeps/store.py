@@ -20,14 +20,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sim.columns import told
 from sim.config import SCHEMA, RunConfig, parse
 from sim.errors import InvalidInput
 from sim.files import digest, remove_parts, whole, writable_folder
-from sim.sweeps import index, inputs, unsaved
+from sim.sweeps import index, inputs, rows, unsaved
 from sim.sweeps.index import INDEX as INDEX
 from sim.sweeps.index import Record
-from sim.sweeps.query import select
+from sim.sweeps.query import named, select
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,24 +84,24 @@ class Store:
         ----------
         configs : iterable of RunConfig
         read : mapping from keys to inputs, optional
-            What `sim.sweeps.inputs.of` says, if it has been asked.
+            What `sim.sweeps.inputs.of` says of them, if it has been asked.
 
         Raises
         ------
         InvalidInput
             If their data aren't there.
         """
-        wanted = inputs.of(configs) if read is None else {c.key(): read[c.key()] for c in configs}
+        wanted = inputs.of(configs) if read is None else read
         with closing(self._connect()) as db:
-            stored = [record for record in self._whole(db, wanted) if self._has_arrays(record)]
+            stored = [record for record in self._whole(db, wanted.items()) if self._has_arrays(record)]
         return {record.key for record in stored}
 
-    def _whole(self, db: sqlite3.Connection, wanted: Mapping[str, str] | None) -> Iterator[Record]:
+    def _whole(self, db: sqlite3.Connection, wanted: Iterable[tuple[str, str]] | None) -> Iterator[Record]:
         """The records of wanted runs, or all; those that are damaged are named and left out."""
         only = ""
         if wanted is not None:
             db.execute("CREATE TEMP TABLE wanted (key TEXT, inputs TEXT, PRIMARY KEY (key, inputs))")
-            db.executemany("INSERT INTO wanted VALUES (?, ?)", wanted.items())
+            db.executemany("INSERT INTO wanted VALUES (?, ?)", wanted)
             only = "JOIN wanted USING (key, inputs)"
         for record, whole_one in index.read(db, f"{only} ORDER BY key, inputs"):
             if whole_one:
@@ -217,7 +216,7 @@ class Store:
         import numpy as np
 
         with closing(self._connect()) as db:
-            record = next(self._whole(db, self._stored(db, [config])), None)
+            record = next(self._whole(db, self._stored(db, [config]).items()), None)
         if record is None or not record.arrays:
             raise InvalidInput("run", config.key(), "a stored run with save_embeddings = true")
         content = self._content(record)
@@ -248,35 +247,32 @@ class Store:
         InvalidInput
             If the data aren't there and a run is stored for several versions of them.
         """
-        import pandas as pd
-
         with closing(self._connect()) as db:
-            wanted = None if configs is None else self._stored(db, configs)
-            records = list(self._whole(db, wanted))
-        tidy, without = [], []
-        fields: set[str] = set()
-        for record in records:
-            run = {
-                "key": record.key,
-                "inputs": record.inputs,
-                "schema": record.schema,
-                "status": record.status,
-                "diverged_at": record.diverged_at,
-                "seconds": record.seconds,
-                **(form := flatten(json.loads(record.config))),
-            }
-            fields |= form.keys()
-            rows = sorted(json.loads(record.rows), key=lambda row: (row["step"], row["split"]))
-            tidy += [{**run, **row} for row in rows]
-            without += [] if rows else [run]
-        return told(pd.DataFrame(tidy + without), fields)
+            wanted = None if configs is None else self._stored(db, configs).items()
+            return rows.table(self._whole(db, wanted))
 
-    def _upgraded(self, run: dict[str, Any], rows: list[dict[str, Any]]) -> Record | None:
+    def select(self, query: str) -> pd.DataFrame:
+        """The rows of `load` for which a condition is true (`sim.sweeps.query.select`); of runs that it leaves out by their
+        configuration no rows are read.
+
+        Raises
+        ------
+        InvalidInput
+            If the query can't be evaluated.
+        """
+        with closing(self._connect()) as db:
+            wanted = rows.possible_runs(index.configs(db), query)
+            found = rows.table(self._whole(db, wanted))
+        if len(found) and not named(query) <= set(found.columns):
+            found = self.load()  # a column of other runs only
+        return found if found.empty else select(found, query)
+
+    def _upgraded(self, run: dict[str, Any], own: list[dict[str, Any]]) -> Record | None:
         """A record of a run from before inputs were stored; None if rows of it, or its arrays, are missing."""
         try:
             form = json.loads(run["config"])
             read = _inputs_of_old(form)
-            found = [{"step": r["step"], "split": r["split"], **json.loads(r["metrics"])} for r in rows]
+            found = [{"step": r["step"], "split": r["split"], **json.loads(r["metrics"])} for r in own]
             steps = {round(k * form["steps"] / form["checkpoints"]) for k in range(form["checkpoints"] + 1)}
             expected = {(step, split) for step in steps for split in form["evaluate"]}
             record = Record(
@@ -364,22 +360,5 @@ def load(folder: str | os.PathLike[str], query: str | None = None) -> pd.DataFra
     """
     if not (Path(folder) / INDEX).exists() and not any(Path(folder).glob("arrays/*/*.npz")):
         raise InvalidInput("out", str(folder), f"a folder with results (it has no {INDEX})")
-    table = Store(folder).load()
-    return table if query is None or table.empty else select(table, query)
-
-
-def flatten(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """``{"noise": {"level": 0.2}}`` -> ``{"noise.level": 0.2}``; lists and empty mappings stay as JSON text.
-
-    Examples
-    --------
-    >>> flatten({"noise": {"level": 0.2, "params": {}}, "evaluate": ["test"]})
-    {'noise.level': 0.2, 'noise.params': '{}', 'evaluate': '["test"]'}
-    """
-    flat: dict[str, Any] = {}
-    for name, value in nested.items():
-        if isinstance(value, dict) and value:
-            flat.update(flatten(value, f"{prefix}{name}."))
-        else:
-            flat[prefix + name] = json.dumps(value) if isinstance(value, (dict, list)) else value
-    return flat
+    store = Store(folder)
+    return store.load() if query is None else store.select(query)

@@ -231,14 +231,14 @@ def expected_loss(
     p = torch.from_numpy(matrix[labels]).to(d)  # (n, t)
     if loss == "triplet":
         # (batch n, n) and (batch n,): a row for each anchor of each embedding
-        weights, constant = _triplet(d.detach().reshape(-1, n), p, alpha, positive)
+        weights, constant = triplet_sums(d.detach().reshape(-1, n), p, alpha, positive)
         return (weights.view(d.shape) * d).sum((-2, -1)) + constant.view(*leading, n).sum(-1)
     off_diagonal = ~torch.eye(n, dtype=torch.bool, device=d.device)
     same = p @ p.T  # (n, n)
     if positive == "all":
         use = (same * off_diagonal).expand_as(d)
     else:
-        use = _easy_probabilities(d.detach().reshape(-1, n), p).view(d.shape)
+        use = easy_probabilities(d.detach().reshape(-1, n), p).view(d.shape)
     unlike = (1 - same) * off_diagonal
     if loss == "margin":
         boundary = torch.as_tensor(beta, dtype=d.dtype, device=d.device)
@@ -282,7 +282,7 @@ def _easiest(has_label: Tensor) -> Tensor:
     return has_label * none_before
 
 
-def _triplet(d: Tensor, p: Tensor, alpha: float, positive: str) -> tuple[Tensor, Tensor]:
+def triplet_sums(d: Tensor, p: Tensor, alpha: float, positive: str) -> tuple[Tensor, Tensor]:
     """Weights W (rows, n) and constants (rows,) with expected loss = sum W D + sum constant; rows are (batch, anchor)."""
     n = d.shape[1]
     weights, constant = torch.empty_like(d), d.new_empty(len(d))
@@ -325,7 +325,7 @@ def _triplet(d: Tensor, p: Tensor, alpha: float, positive: str) -> tuple[Tensor,
     return weights, constant
 
 
-def _easy_probabilities(d: Tensor, p: Tensor) -> Tensor:
+def easy_probabilities(d: Tensor, p: Tensor) -> Tensor:
     """P(j is i's easy positive), shape of ``d`` (rows, n)."""
     use = torch.empty_like(d)
     for rows in _blocks(d):

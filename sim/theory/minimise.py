@@ -19,7 +19,8 @@ from torch import Tensor
 from sim import distances
 from sim.errors import InvalidInput, choice, integer, number, within_memory
 from sim.streams import stream
-from sim.theory.expected import check_labels, check_loss, expected_loss
+from sim.theory.expected import check_labels, check_loss
+from sim.theory.slopes import slopes
 
 GEOMETRIES = ("plane", "sphere")
 MOST_CONTRACTIONS = 24
@@ -119,20 +120,22 @@ class Objective:
 
     def evaluate(self, points: Tensor, beta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Values (R,), gradients in the points (R, n, m) and in the boundaries (R,), 0 where these aren't learnt."""
-        points = points.detach().requires_grad_()
-        beta = beta.detach().requires_grad_(self.learns_beta)
-        value = expected_loss(
-            distances.pairwise(self.project(points)),  # (R, n, n)
-            self.classes,
-            self.transition,
+        placed = self.project(points)  # (R, n, m)
+        d = torch.cdist(placed, placed, compute_mode="donot_use_mm_for_euclid_dist")  # (R, n, n)
+        found = slopes(
+            d,
+            torch.from_numpy(self.transition[self.classes]),  # (n, t)
             loss=self.loss,
             positive=self.positive,
             alpha=self.alpha,
             beta=beta if self.loss == "margin" else None,
             squared=self.squared,
         )
-        gradients = torch.autograd.grad(value.sum(), [points, beta] if self.learns_beta else [points])
-        return value.detach(), gradients[0], gradients[1] if self.learns_beta else torch.zeros_like(beta)
+        gradient = distances.gradient(placed, d, found.distances)
+        if self.geometry == "sphere":
+            along = (gradient * placed).sum(-1, keepdim=True) * placed
+            gradient = (gradient - along) / points.norm(dim=-1, keepdim=True)
+        return found.value, gradient, found.beta if self.learns_beta else torch.zeros_like(beta)
 
 
 @dataclass(frozen=True)

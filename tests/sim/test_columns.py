@@ -17,7 +17,8 @@ from sim.metrics.base import Entry
 from sim.studies import final, made_with, table
 from sim.sweeps.execute import execute
 from sim.sweeps.grid import grid
-from sim.sweeps.store import Store, flatten
+from sim.sweeps.rows import flatten
+from sim.sweeps.store import Store
 from sim.tables import document, readable, wide
 from sim.training import RunResult
 

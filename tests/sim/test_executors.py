@@ -100,7 +100,8 @@ def test_a_killed_worker_costs_no_run(executor: str, tmp_path: Path) -> None:
 def _survives_kill_9(configs: list[RunConfig], text: str, folder: Path, kills: int, at_least: int) -> None:
     place = folder / "spec.yaml"
     place.write_text(text)
-    command = [sys.executable, "-m", "sim.cli", "sweep", str(place), "--out", str(folder), "--workers", "2"]
+    command = [sys.executable, "-m", "sim.cli", "sweep", str(place), "--out", str(folder)]
+    command += ["--executor", "processes", "--workers", "2"]
     interrupted = 0
     for _ in range(kills):
         before = len(store.load(folder / "store")) if (folder / "store").exists() else 0
@@ -196,7 +197,8 @@ def test_a_thousand_runs_survive_kill_9(tmp_path: Path) -> None:
 def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
     place = tmp_path / "spec.yaml"
     place.write_text(TINY.format(seeds=64, steps=900))
-    command = [sys.executable, "-m", "sim.cli", "sweep", str(place), "--out", str(tmp_path), "--workers", "2"]
+    command = [sys.executable, "-m", "sim.cli", "sweep", str(place), "--out", str(tmp_path)]
+    command += ["--executor", "processes", "--workers", "2"]
     process = subprocess.Popen(
         command,
         stdout=subprocess.DEVNULL,
@@ -218,7 +220,7 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
 
 
 def test_workers_that_keep_dying_end_the_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sim.sweeps.executors.processes.Worker.train", _die)
+    monkeypatch.setattr("sim.sweeps.pool.Worker.work", _die)
     with pytest.raises(InvalidInput, match="workers died 3 times in a row"):
         execute(tiny(1), Store(tmp_path), executor="processes", resources=Resources(workers=1))
 
@@ -250,7 +252,7 @@ def test_a_dask_cluster_without_workers_ends_the_sweep(tmp_path: Path, monkeypat
             execute(tiny(1), Store(tmp_path), executor="dask", resources=resources)
 
 
-def _die(group: Group, device: str) -> Done:
+def _die(function: object, part: object) -> Done:
     os._exit(1)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from sim.config import RunConfig, parse
-from sim.sweeps.store import Store, flatten
+from sim.sweeps.rows import flatten
+from sim.sweeps.store import Store
 from sim.training import RunResult
 
 

@@ -6,16 +6,25 @@ import multiprocessing
 import os
 import sqlite3
 import stat
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from sim import losses
 from sim.config import RunConfig, parse
 from sim.errors import InvalidInput
+from sim.sweeps import grid as grid_module
+from sim.sweeps import index
 from sim.sweeps import store as store_module
-from sim.sweeps.execute import execute, groups
+from sim.sweeps.execute import MOST_BYTES_TOGETHER, MOST_STEPS_TOGETHER, bytes_of, execute, groups, suitable
+from sim.sweeps.executors import Resources
 from sim.sweeps.grid import grid
+from sim.sweeps.index import Record
+from sim.sweeps.query import select
 from sim.sweeps.store import Store
 from sim.training import RunResult
 
@@ -51,9 +60,118 @@ def test_groups_share_shapes() -> None:
         BASE, {"positive": ["easy", "all"], "noise.level": [0, 0.1], "loss.params.alpha": [0.1, 0.2], "seed": range(3)}
     )
     parts = groups(configs, limit=8)
-    assert sorted(map(len, parts)) == [4, 4, 8, 8]
+    assert list(map(len, parts)) == [6, 6, 6, 6]
     assert all(len({c.program() for c in part}) == 1 for part in parts)
     assert sorted(c.key() for part in parts for c in part) == sorted(c.key() for c in configs)
+
+
+def test_groups_are_bounded_by_memory_and_by_what_an_interruption_loses() -> None:
+    def sizes(**fields: object) -> list[int]:
+        return list(map(len, groups(grid(fields, {"seed": range(400)}))))
+
+    assert sizes() == [200, 200]
+    assert max(sizes(steps=MOST_STEPS_TOGETHER // 10)) == 10
+    assert sizes(steps=10 * MOST_STEPS_TOGETHER) == [1] * 400
+    large = grid({"batch": {"per_class": 1024}}, {"seed": range(400)})
+    assert max(map(len, groups(large))) == MOST_BYTES_TOGETHER // bytes_of(large[0]) < 10
+
+
+def test_what_takes_longest_begins_first() -> None:
+    configs = grid({}, {"steps": [10, 1000, 100], "seed": range(3)})
+    assert [group[0].steps for group in groups(configs)] == [1000, 100, 10]
+
+
+def test_processes_where_there_is_work_for_several() -> None:
+    few, many = grid({}, {"seed": range(5)}), grid({}, {"seed": range(500)})
+    assert suitable(few, Resources(workers=4)) == "local"
+    assert suitable(many, Resources(workers=4)) == "processes"
+    assert suitable(many, Resources(workers=1)) == "local"
+    assert suitable(many, Resources(device="cuda", workers=4)) == "local"
+    assert suitable(few, Resources(scheduler="tcp://here:1")) == "dask"
+    assert suitable(grid({"steps": 10**7}, {}), Resources(workers=4)) == "local"  # one run can't be divided
+
+
+def test_a_small_run_starts_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sim.sweeps.executors.processes.in_processes", lambda *_: pytest.fail("processes were started"))
+    execute(grid(BASE, {"seed": range(2)}), Store(tmp_path), resources=Resources(workers=4))
+    assert len(Store(tmp_path).load()["key"].unique()) == 2
+
+
+@pytest.mark.parametrize(("own", "expected"), [({}, "passive"), ({"OMP_WAIT_POLICY": "active"}, "active")])
+def test_threads_that_wait_sleep_unless_the_user_says_otherwise(own: dict[str, str], expected: str) -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"} | own
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    program = "import sys, sim, os; assert 'torch' not in sys.modules; print(os.environ['OMP_WAIT_POLICY'])"
+    said = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == expected
+
+
+def test_a_grid_reads_and_checks_each_part_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    read: list[object] = []
+    make = losses.make
+    monkeypatch.setattr(losses, "make", lambda name, **given: made.append(name) or make(name, **given))  # type: ignore[func-returns-value]
+    monkeypatch.setattr(grid_module, "parse", lambda *a: read.append(a) or parse(*a))  # type: ignore[func-returns-value]
+    axes = {
+        "loss.name": ["triplet", "margin"],
+        "noise.level": [0, 0.1, 0.2],
+        "optimizer.lr": [0.1, 0.2],
+        "seed": range(50),
+    }
+    configs = grid({"steps": 10}, axes)
+    assert len({c.key() for c in configs}) == len(configs) == 600
+    assert made == ["triplet", "margin"]
+    assert len(read) < len(RunConfig.model_fields) + 2 + 3 + 2 + 50
+    for config in (configs[0], configs[-1]):
+        alone = parse(RunConfig, config.model_dump())
+        assert (alone, alone.key()) == (config, config.key())
+
+
+def test_a_grid_names_the_fault_of_any_of_its_runs() -> None:
+    for axes, message in (
+        ({"seed": [0, 1, -1]}, "seed: got -1"),
+        ({"noise.level": [0, 1.5]}, "noise: got 1.5"),
+        ({"positive": ["easy", "esay"], "seed": [0, 1]}, "positive: got 'esay'"),
+        ({"loss.params.alpha": [0.1, "x"], "loss.name": ["triplet"]}, "alpha: got 'x'"),
+        ({"steps,seed": [(5, 0), (5,)]}, "steps,seed: got (5,); allowed: a tuple of 2 values"),
+    ):
+        with pytest.raises(InvalidInput) as caught:
+            grid({}, axes)
+        assert message in str(caught.value)
+
+
+def test_a_query_reads_the_rows_of_possible_runs_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path)
+    configs = grid({}, {"loss.name": ["triplet", "margin"], "seed": range(4)})
+    for config in configs:
+        own = {"beta": 1.0 + config.seed} if config.loss.name == "margin" else {}
+        rows = [{"step": k, "split": "test", "recall_at_1": k / 10 + config.seed, **own} for k in (0, 5)]
+        store.add([RunResult(config, rows=rows)], seconds=1.0)
+    whole = store.load()
+    looked_at: list[str] = []
+    read = index.read
+
+    def spy(*given: object) -> Iterator[tuple[Record, bool]]:
+        for record, sound in read(*given):
+            looked_at.append(record.key)
+            yield record, sound
+
+    monkeypatch.setattr(index, "read", spy)
+    for query, runs in (
+        ("seed == 3", 2),
+        ('loss.name == "margin" and beta > 2 and step == 5', 4),
+        ('loss.name == "margin" or recall_at_1 > 3', 8),
+        ("recall_at_1 > 3", 8),
+        ("seed > 100", 0),
+        ('loss.name == "triplet" and beta > 1', 4 + 8),  # triplets have no such column: there are others that have
+    ):
+        looked_at.clear()
+        found = store_module.load(tmp_path, query)
+        assert len(looked_at) == runs, query
+        expected = select(whole, query)
+        assert found["key"].tolist() == expected["key"].tolist() if len(expected) else found.empty
+    with pytest.raises(InvalidInput, match="there is no column 'recal'"):
+        store_module.load(tmp_path, "seed == 1 and recal > 0")
 
 
 def test_execute_trains_each_run_once(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ has one writer, however many workers train.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,16 +14,13 @@ from sim.catalogue import PROBLEMS
 from sim.config import RunConfig
 from sim.errors import integer
 from sim.problems import Problem, build, fingerprint
+from sim.sweeps.pool import OnSteps as OnSteps
+from sim.sweeps.pool import cores
 from sim.training import RunResult, train
 
 Group = list[RunConfig]
 Done = tuple[list[RunResult], float]
 """Results of a group and the seconds it took."""
-
-OnSteps = Callable[[int], None]
-
-ATTEMPTS = 3
-"""Times that workers may die in a row, without a group finishing in between, before a sweep gives up."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +50,7 @@ class Resources:
         """Number of worker processes to start."""
         if self.workers is not None:
             return integer("workers", self.workers, 1)
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return cores()
 
 
 Executor = Callable[[Sequence[Group], Resources, OnSteps], Iterator[Done]]

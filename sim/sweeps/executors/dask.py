@@ -20,7 +20,8 @@ import torch
 from sim.catalogue import EXECUTORS
 from sim.errors import InvalidInput
 from sim.known import Known, known
-from sim.sweeps.executors import ATTEMPTS, Done, Group, OnSteps, Resources, train_group
+from sim.sweeps.executors import Done, Group, OnSteps, Resources, train_group
+from sim.sweeps.pool import ATTEMPTS
 from sim.watcher import deaf_to_ctrl_c, watched
 
 PATIENCE = 60.0

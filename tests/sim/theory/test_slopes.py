@@ -1,0 +1,65 @@
+"""Values and slopes for minimisers are those of `expected_loss` and autograd, compiled or not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from sim import distances, noise
+from sim.theory import expected_loss, slopes
+from sim.theory.minimise import Objective
+
+LOSSES = [("triplet", False), ("margin", False), ("contrastive", False), ("contrastive", True)]
+
+
+def points(n: int, *, tied: bool) -> torch.Tensor:
+    """Three embeddings (3, n, 2); tied: on a grid, some of them on one point."""
+    x = torch.randn(3, n, 2, generator=torch.Generator().manual_seed(n), dtype=torch.float64)
+    return x.round() if tied else x
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("positive", ["all", "easy"])
+@pytest.mark.parametrize(("loss", "squared"), LOSSES)
+@pytest.mark.parametrize(("n", "t", "tied"), [(2, 2, False), (9, 3, False), (9, 3, True), (70, 2, False)])
+def test_slopes_are_those_of_autograd(
+    n: int, t: int, tied: bool, loss: str, squared: bool, positive: str, compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if compiled and not slopes.AVAILABLE:
+        pytest.skip("without Numba")
+    monkeypatch.setattr(slopes, "AVAILABLE", compiled)
+    classes, transition = np.arange(n) % t, noise.symmetric(t, 0.8)
+    d = distances.pairwise(points(n, tied=tied)).requires_grad_()
+    beta = torch.tensor([0.3, 1.0, 2.0], dtype=torch.float64, requires_grad=True) if loss == "margin" else None
+    setting = {"loss": loss, "positive": positive, "alpha": 1.0 if tied else 0.5, "squared": squared}
+    value = expected_loss(d, classes, transition, beta=beta, **setting)
+    expected = torch.autograd.grad(value.sum(), [d] if beta is None else [d, beta])
+    found = slopes.slopes(
+        d.detach(), torch.from_numpy(transition[classes]), beta=None if beta is None else beta.detach(), **setting
+    )
+    torch.testing.assert_close(found.value, value.detach(), rtol=1e-12, atol=1e-12)
+    off_diagonal = ~torch.eye(n, dtype=torch.bool)
+    torch.testing.assert_close(found.distances * off_diagonal, expected[0] * off_diagonal, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(
+        found.beta, torch.zeros(3).double() if beta is None else expected[1], rtol=1e-12, atol=1e-11
+    )
+
+
+@pytest.mark.parametrize("geometry", ["plane", "sphere"])
+@pytest.mark.parametrize("loss", ["triplet", "margin"])
+def test_gradients_in_the_points_are_those_of_autograd(loss: str, geometry: str) -> None:
+    classes, transition = np.arange(8) % 2, noise.symmetric(2, 0.9)
+    objective = Objective(classes, transition, loss, "all", 0.5, False, geometry, loss == "margin")
+    x = points(8, tied=False).requires_grad_()
+    beta = torch.tensor([0.3, 1.0, 2.0], dtype=torch.float64, requires_grad=True)
+    given = beta if loss == "margin" else None
+    expected = expected_loss(
+        distances.pairwise(objective.project(x)), classes, transition, loss=loss, alpha=0.5, beta=given
+    )
+    wanted = torch.autograd.grad(expected.sum(), [x] if given is None else [x, beta])
+    value, gradient, of_beta = objective.evaluate(x.detach(), beta.detach())
+    torch.testing.assert_close(value, expected.detach(), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(gradient, wanted[0], rtol=1e-10, atol=1e-10)
+    if given is not None:
+        torch.testing.assert_close(of_beta, wanted[1], rtol=1e-10, atol=1e-10)
