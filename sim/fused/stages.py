@@ -7,10 +7,14 @@ address cost some nanoseconds a call, and are compiled once.
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 from sim.compiled import compiled_for
+
+# Calling functions through their address is what Numba calls experimental; what it may change is tested here.
+warnings.filterwarnings("ignore", "First-class function type feature is experimental")
 
 ORDERLESS = ("contract", "nsz", "reassoc")
 """Sums may be taken in any order; unlike `sim.compiled.FAST` this knows NaN."""

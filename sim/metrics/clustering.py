@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sim.kernels import _compiled
+from sim.compiled import compiled
 
 from .kernels import exact, squared_row
 
@@ -190,7 +190,7 @@ def density_clusters(points: Points, smallest: int) -> int:
         return int(_stable_clusters(joined, size, lengths[order], smallest))
 
 
-@_compiled
+@compiled
 def _expect(x: Any, weights: Any, means: Any, variances: Any, shares: Any) -> float:
     """Each component's share (k, n) of each sample; the mean log-likelihood."""
     k, m = means.shape
@@ -212,7 +212,7 @@ def _expect(x: Any, weights: Any, means: Any, variances: Any, shares: Any) -> fl
     return float(np.mean(top + np.log(total)))
 
 
-@_compiled
+@compiled
 def _maximise(x: Any, shares: Any, weights: Any, means: Any, variances: Any) -> None:
     k, m = means.shape
     for c in range(k):
@@ -225,7 +225,7 @@ def _maximise(x: Any, shares: Any, weights: Any, means: Any, variances: Any) -> 
     weights /= weights.sum()
 
 
-@_compiled
+@compiled
 def _mixture_bic(x: Any, labels: Any, k: int) -> float:
     m, n = x.shape
     shares = np.zeros((k, n))

@@ -5,15 +5,16 @@ They take a row of distances after another and keep none of them. The tensor pro
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from sim import kernels
+from sim.compiled import compiled
 from sim.kernels import usable as usable  # what decides between a kernel here and the tensor program beside its caller
 
 from .base import Runs
@@ -21,26 +22,8 @@ from .base import Runs
 BY_COUNTING = 64
 """Hits up to which comparing each with all samples beats a search for each sample among the hits."""
 
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-def exact(function: Function) -> Function:
-    """Decorator: compiled as written, each operation rounded for itself, for what ties, infinities and NaN decide.
-
-    Without Numba the function stays as it is.
-
-    Examples
-    --------
-    >>> @exact
-    ... def gap(a, b):
-    ...     return (a - b) * (a - b)
-    >>> gap(0.0, 0.1) == 0.1 * 0.1
-    True
-    """
-    if not kernels.AVAILABLE:
-        return function
-    compiled: Function = kernels.numba.njit(nogil=True, cache=True, error_model="numpy")(function)
-    return compiled
+# As written, each operation rounded for itself: ties, infinities and NaN decide here.
+exact = functools.partial(compiled, fastmath=())
 
 
 @exact
@@ -65,7 +48,7 @@ def squared_row(x: Any, i: int, row: Any) -> None:
             row[j] += gap * gap
 
 
-@kernels._compiled
+@compiled
 def _least(values: Any) -> float:
     least = np.inf
     for j in range(len(values)):
@@ -246,11 +229,11 @@ def retrieval(samples: SideBySide, span: Tensor, ks: list[int], precision: bool)
     """
     found = samples.x.new_empty(len(ks) + 2 * precision, *samples.order.shape)
     every = samples.order.numel()
-    kernels._over_runs(_retrieval, every, samples.x, span, torch.tensor(ks), precision, BY_COUNTING, found)
+    kernels.over_runs(_retrieval, every, samples.x, span, torch.tensor(ks), precision, BY_COUNTING, found)
     return samples.back(found)
 
 
-@kernels._compiled
+@compiled
 def _total(values: Any) -> float:
     total = 0.0
     for j in range(len(values)):
@@ -258,7 +241,7 @@ def _total(values: Any) -> float:
     return total
 
 
-@kernels._compiled
+@compiled
 def _distance_sums(x: Any, classes: Any, fine: Any, sums: Any, start: int, stop: int) -> None:
     n = x.shape[2]
     row = np.empty(n)
@@ -283,5 +266,5 @@ def distance_sums(samples: SideBySide) -> Tensor:
     [[[2.0, 2.0, 0.0]], [[2.0, 2.0, 0.0]], [[2.0, 2.0, 0.0]], [[11.0, 9.0, 16.0]]]
     """
     sums = samples.x.new_empty(4, *samples.order.shape)
-    kernels._over_runs(_distance_sums, samples.order.numel(), samples.x, samples.classes, samples.fine, sums)
+    kernels.over_runs(_distance_sums, samples.order.numel(), samples.x, samples.classes, samples.fine, sums)
     return samples.back(sums)
