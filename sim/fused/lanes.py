@@ -7,13 +7,15 @@ their beginnings and ends.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from sim.compiled import compiled
 from sim.fused.tiles import VECTOR_BYTES
 
 
-def _emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+def _emit(plane: int, context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    """The code; ``plane``: the number of coordinates, where it is known beforehand, or 0."""
     from llvmlite import ir
 
     sign, x, labels, of_own, limit, best, chosen, start, dim, batch, stride = arguments
@@ -47,6 +49,15 @@ def _emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     factor = spread(sign, vector)
     differs = spread(builder.xor(builder.trunc(of_own, ir.IntType(1)), ir.Constant(ir.IntType(1), 1)), bits)
     zero, one = ir.Constant(word, 0), ir.Constant(word, 1)
+
+    def grown(squared: Any, row: Any, j: Any, here: Any) -> Any:
+        """Plus the square of the difference in one coordinate."""
+        gap = builder.fsub(here, spread(builder.load(builder.gep(x, [builder.add(row, j)])), vector))
+        return builder.call(fused, [gap, gap, squared])
+
+    none = ir.Constant(vector, [0.0] * lanes)
+    rows = [builder.mul(ir.Constant(word, k), stride) for k in range(plane)]
+    here = [load(x, builder.add(row, start), vector, size) for row in rows]
     before = builder.basic_block
     samples, coordinates, after, done = (
         builder.append_basic_block(name) for name in ("samples", "coordinates", "compare", "done")
@@ -57,28 +68,34 @@ def _emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     j.add_incoming(zero, before)
     least.add_incoming(ir.Constant(vector, [float("inf")] * lanes), before)
     found.add_incoming(ir.Constant(places, [-1] * lanes), before)
-    builder.branch(coordinates)
-    builder.position_at_end(coordinates)
-    k, squared = builder.phi(word), builder.phi(vector)
-    k.add_incoming(zero, samples)
-    squared.add_incoming(ir.Constant(vector, [0.0] * lanes), samples)
-    row = builder.mul(k, stride)
-    there = spread(builder.load(builder.gep(x, [builder.add(row, j)])), vector)
-    gap = builder.fsub(load(x, builder.add(row, start), vector, size), there)
-    grown = builder.call(fused, [gap, gap, squared])
-    following = builder.add(k, one)
-    k.add_incoming(following, coordinates)
-    squared.add_incoming(grown, coordinates)
-    builder.cbranch(builder.icmp_signed("<", following, dim), coordinates, after)
+    if plane:
+        total = none
+        for row, own_row in zip(rows, here, strict=True):
+            total = grown(total, row, j, own_row)
+        builder.branch(after)
+        builder.position_at_end(coordinates)
+        builder.unreachable()
+    else:
+        builder.branch(coordinates)
+        builder.position_at_end(coordinates)
+        k, squared = builder.phi(word), builder.phi(vector)
+        k.add_incoming(zero, samples)
+        squared.add_incoming(none, samples)
+        row = builder.mul(k, stride)
+        total = grown(squared, row, j, load(x, builder.add(row, start), vector, size))
+        following = builder.add(k, one)
+        k.add_incoming(following, coordinates)
+        squared.add_incoming(total, coordinates)
+        builder.cbranch(builder.icmp_signed("<", following, dim), coordinates, after)
     builder.position_at_end(after)
-    value = builder.fmul(grown, factor)
+    value = builder.fmul(total, factor)
     same = builder.icmp_signed("==", own, spread(builder.load(builder.gep(labels, [j])), places))
-    here = spread(builder.trunc(j, short), places)
-    wanted = builder.and_(builder.xor(same, differs), builder.icmp_signed("!=", anchors, here))
+    place = spread(builder.trunc(j, short), places)
+    wanted = builder.and_(builder.xor(same, differs), builder.icmp_signed("!=", anchors, place))
     better = builder.and_(
         wanted, builder.and_(builder.fcmp_ordered(">", value, bound), builder.fcmp_ordered("<", value, least))
     )
-    new_least, new_found = builder.select(better, value, least), builder.select(better, here, found)
+    new_least, new_found = builder.select(better, value, least), builder.select(better, place, found)
     next_j = builder.add(j, one)
     j.add_incoming(next_j, after)
     least.add_incoming(new_least, after)
@@ -90,7 +107,7 @@ def _emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     return context.get_dummy_value()
 
 
-def _intrinsic() -> Any:
+def _intrinsic(plane: int) -> Any:
     from numba import types
     from numba.extending import intrinsic
 
@@ -110,12 +127,14 @@ def _intrinsic() -> Any:
         stride: Any,
     ) -> Any:
         word = types.int64
-        return types.void(x.dtype, x, labels, word, limit, best, chosen, word, word, word, word), _emit
+        return types.void(x.dtype, x, labels, word, limit, best, chosen, word, word, word, word), functools.partial(
+            _emit, plane
+        )
 
     return lanes
 
 
-_lanes = _intrinsic()
+_plane, _space = _intrinsic(2), _intrinsic(0)
 
 
 @compiled
@@ -137,4 +156,7 @@ def extremes(
     to the end of the last vector.
     """
     for start in range(0, batch, 32 // x.itemsize):
-        _lanes(sign, x, labels, of_own, limit, best, chosen, start, dim, batch, stride)
+        if dim == 2:
+            _plane(sign, x, labels, of_own, limit, best, chosen, start, dim, batch, stride)
+        else:
+            _space(sign, x, labels, of_own, limit, best, chosen, start, dim, batch, stride)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from sim.catalogue import LOSSES
+from sim.compiled import compiled
 from sim.errors import choice
 from sim.fused.elementary import softplus_row
 from sim.fused.pairs import DISTANCE, SQUARED
@@ -77,6 +79,24 @@ class Triplet(TupleLoss):
         return reduce(total, of_positive.sum((1, 2)), tuples.triplets(), self.reduction)
 
 
+@compiled
+def _exceeded(values: Any, limits: Any, out: Any) -> None:
+    """How many limits each value exceeds; four values at a time, so that each limit is loaded once for four."""
+    last = len(values) - 1
+    for k in range(0, len(values), 4):
+        # Beyond the end the last one again.
+        k1, k2, k3 = min(k + 1, last), min(k + 2, last), min(k + 3, last)
+        a, b, c, d = values[k], values[k1], values[k2], values[k3]
+        of_a = of_b = of_c = of_d = np.int32(0)
+        for j in range(len(limits)):
+            # As narrow as a float32, so that both fit the same vectors: Numba would widen the sums.
+            of_a = np.int32(of_a + np.int32(a > limits[j]))
+            of_b = np.int32(of_b + np.int32(b > limits[j]))
+            of_c = np.int32(of_c + np.int32(c > limits[j]))
+            of_d = np.int32(of_d + np.int32(d > limits[j]))
+        out[k3], out[k2], out[k1], out[k] = of_d, of_c, of_b, of_a
+
+
 @kernel
 def _terms(
     options: Any,
@@ -134,20 +154,22 @@ def _terms(
             count += positives
         else:
             # The hinge is linear where it is active: how many active triplets each pair stands in says all.
-            hits, limits = slope_n[c:d], n[c:d]
-            for j in range(negatives):
-                hits[j] = zero
-            for k in range(a, b):
-                reach, of_positive = p[k] + alpha, zero
-                for j in range(negatives):
-                    hit = one if reach > limits[j] else zero
-                    of_positive += hit
-                    hits[j] -= hit
-                active += of_positive
-                slope_p[k] = of_positive
-                total += of_positive * reach
-            for j in range(negatives):
-                total += hits[j] * limits[j]
+            reach, below = room[0, :positives], room[1, :positives]
+            away, pulled, pushed = room[2, :negatives], room[3, :positives], room[4, :negatives]
+            for k in range(positives):
+                reach[k] = p[a + k] + alpha
+                below[k] = -reach[k]
+            for k in range(negatives):
+                away[k] = -n[c + k]
+            _exceeded(reach, n[c:d], pulled)
+            _exceeded(away, below, pushed)
+            for k in range(positives):
+                slope_p[a + k] = pulled[k]
+                active += pulled[k]
+                total += pulled[k] * reach[k]
+            for k in range(negatives):
+                slope_n[c + k] = -pushed[k]
+                total += pushed[k] * away[k]
             count += positives * negatives
     by = divisor(active, count, options[0])
     divide(slope_p, first_p[-1], by)

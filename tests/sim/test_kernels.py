@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(not compiled.AVAILABLE, reason="Numba isn't inst
 SINGLES = [
     (positive, negative)
     for positive, negative in itertools.product(POSITIVES, NEGATIVES)
-    if POSITIVES[positive].kernel is not None and NEGATIVES[negative].kernel is not None
+    if all(k is not None and k.single for k in (POSITIVES[positive].kernel, NEGATIVES[negative].kernel))
     if not (POSITIVES[positive].reads_other_side and NEGATIVES[negative].reads_other_side)
 ]
 
