@@ -31,10 +31,9 @@ def exact(function: Function) -> Function:
 
     Examples
     --------
-    >>> @exact
-    ... def gap(a, b):
-    ...     return (a - b) * (a - b)
-    >>> gap(0.0, 0.1) == 0.1 * 0.1
+    >>> row = np.empty(2)
+    >>> squared_row(np.array([[0.0, 0.1], [0.0, 0.7]]), 0, row)  # it is decorated so: multiplied, rounded, and then added
+    >>> bool(row[1] == 0.1 * 0.1 + 0.7 * 0.7)
     True
     """
     if not kernels.AVAILABLE:
