@@ -117,7 +117,7 @@ def _terms(
     """`Triplet.of_tuples` for `sim.fused`."""
     alpha, soft = parameters[0], options[1]
     zero, one = p.dtype.type(0), p.dtype.type(1)
-    total, active, count = zero, 0.0, 0
+    total, active, count = 0.0, 0.0, 0
     for i in range(len(labels)):
         a, b = first_p[i], first_p[i + 1]
         c, d = first_n[i], first_n[i + 1]
@@ -166,12 +166,12 @@ def _terms(
             for k in range(positives):
                 slope_p[a + k] = pulled[k]
                 active += pulled[k]
-                total += pulled[k] * reach[k]
+                total += float(pulled[k]) * float(reach[k])
             for k in range(negatives):
                 slope_n[c + k] = -pushed[k]
-                total += pushed[k] * away[k]
+                total += float(pushed[k]) * float(away[k])
             count += positives * negatives
     by = divisor(active, count, options[0])
     divide(slope_p, first_p[-1], by)
     divide(slope_n, first_n[-1], by)
-    return total / p.dtype.type(by)
+    return p.dtype.type(total / by)

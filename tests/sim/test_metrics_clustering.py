@@ -59,6 +59,19 @@ def test_density_clusters_are_scikit_learns(kind: str, m: int) -> None:
         assert len(set(found)) > 1, "the cases must differ"
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_tree_below_the_density_clusters_is_scikit_learns(kind: str) -> None:
+    """The same nodes joined at the same heights, up to the rounding of a distance."""
+    x = points(kind, 0, m=3)
+    for smallest in (2, 9):
+        expected = HDBSCAN(min_cluster_size=smallest, copy=True).fit(x)._single_linkage_tree_
+        ends, lengths = clustering._spanning_tree(np.ascontiguousarray(x.T), smallest)
+        order = np.argsort(lengths)
+        joined, _ = clustering._dendrogram(ends[order])
+        np.testing.assert_allclose(lengths[order], expected["value"], rtol=1e-14)
+        assert joined.tolist() == np.stack([expected["left_node"], expected["right_node"]], 1).tolist()
+
+
 @pytest.mark.parametrize("n", [2, 3, 5])
 def test_density_clusters_of_few_points(n: int) -> None:
     for seed in range(10):
