@@ -54,7 +54,7 @@ class Contrastive(TupleLoss):
     def of_tuples(self, tuples: Tuples, alpha: Tensor, labels: Tensor) -> Tensor:
         """See `TupleLoss.of_tuples`."""
         pos = tuples.positive * tuples.pos_mask  # (R, B, P)
-        neg = (alpha.view(-1, 1, 1, 1) - tuples.negative).clamp_min(0) * tuples.neg_mask  # (R, B, P or 1, N)
+        neg = (alpha.view(-1, 1, 1, 1) - tuples.negative).relu() * tuples.neg_mask  # (R, B, P or 1, N)
         if self.squared:
             pos, neg = pos.square(), neg.square()
         sides = [(t.flatten(1), mask.flatten(1)) for t, mask in ((pos, tuples.pos_mask), (neg, tuples.neg_mask))]

@@ -57,7 +57,7 @@ class Lifted(TupleLoss):
         whole = tuples.pos_mask.any(-1) & tuples.neg_mask.flatten(2).any(-1)  # (R, B)
         pull = masked_logsumexp(tuples.positive, tuples.pos_mask)  # (R, B)
         push = masked_logsumexp(alpha.view(-1, 1, 1) - tuples.negative.flatten(2), tuples.neg_mask.flatten(2))
-        terms = (pull + push).where(whole, 0.0).clamp_min(0)  # (R, B)
+        terms = (pull + push).where(whole, 0.0).relu()  # (R, B)
         return self.reduced(terms, whole)
 
 

@@ -112,8 +112,8 @@ class Margin(TupleLoss):
         """See `TupleLoss.of_tuples`."""
         beta = self.boundaries(labels).to(alpha).unsqueeze(-1)  # (R, B, 1)
         alpha = alpha.view(-1, 1, 1)
-        pos = (tuples.positive - beta + alpha).clamp_min(0)  # (R, B, P)
-        neg = ((beta + alpha).unsqueeze(-1) - tuples.negative).clamp_min(0)  # (R, B, P or 1, N)
+        pos = (tuples.positive - beta + alpha).relu()  # (R, B, P)
+        neg = ((beta + alpha).unsqueeze(-1) - tuples.negative).relu()  # (R, B, P or 1, N)
         pos_count, neg_count = (
             tuples.triplet_counts() if self.counts_triplets else (tuples.pos_mask.long(), tuples.neg_mask.long())
         )

@@ -67,7 +67,7 @@ class Triplet(TupleLoss):
         if self.soft or not tuples.all_pairs or self.weighting is not None:
             gap = tuples.positive.unsqueeze(-1) - tuples.negative + alpha.view(-1, 1, 1, 1)  # (R, B, P, N)
             mask = tuples.pos_mask.unsqueeze(-1) & tuples.neg_mask if tuples.all_pairs else tuples.triplet_mask()
-            return self.reduced(F.softplus(gap) if self.soft else gap.clamp_min(0), mask)
+            return self.reduced(F.softplus(gap) if self.soft else gap.relu(), mask)
         # The hinge is linear where it is active: with the counts of active triplets at hand, the sum over B^3 triplets
         # is a sum over pairs, and its gradient too.
         of_positive, of_negative = active_counts(tuples, alpha)  # (R, B, B), (R, B, 1, B)

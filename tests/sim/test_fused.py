@@ -201,16 +201,21 @@ def test_collapsed_embeddings() -> None:
         assert all(bool(torch.isfinite(p).all()) for p in fused.parameters)
 
 
-def test_ties_go_to_the_lowest_position() -> None:
-    """Inputs on a coarse grid under the identity: exact ties in float32, chosen as the tensor program chooses."""
-    fields: dict[str, Any] = {"net": {"kind": "linear", "dim": 2}, "optimizer": {"name": "sgd", "lr": 0.25}}
-    for positive, negative in (("easy", "semihard"), ("hard", "hard"), ("semihard", "easy"), ("all", "semihard")):
+@pytest.mark.parametrize("loss", PAIRS)
+def test_ties(loss: str) -> None:
+    """Inputs on a grid under the identity: exact ties, of distances and at the margin, are decided as in the tensor program."""
+    fields: dict[str, Any] = {
+        "net": {"kind": "linear", "dim": 2},
+        "optimizer": {"name": "sgd", "lr": 0.25},
+        "loss": {"name": loss, "params": {"alpha": 1.0}},
+    }
+    pairs = (("easy", "semihard"), ("hard", "hard"), ("semihard", "easy"), ("all", "semihard"), ("all", "all"))
+    for positive, negative in pairs:
         fused, plain = trainers(positive=positive, negative=negative, **fields)
         for trainer in (fused, plain):
-            trainer.splits["train"].x.copy_(trainer.splits["train"].x.round())
+            trainer.splits["train"].x.mul_(2).round_()
             trainer.net.weights[0].data.copy_(torch.eye(2))
-        fused, plain = _rebuilt(fused), plain
-        assert_same_step(fused, plain, 1e-6)
+        assert_same_step(_rebuilt(fused), plain, 1e-6)
 
 
 def _rebuilt(trainer: Trainer) -> Trainer:

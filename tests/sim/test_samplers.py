@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
+from sim import kernels
 from sim.errors import InvalidInput
 from sim.samplers import RunDraws, select
 from sim.samplers.batches import Batches, distinct
@@ -64,6 +65,18 @@ def test_distinct_is_uniform_over_subsets() -> None:
     cells = torch.bincount(picks[:, 0] * 4 + picks[:, 1], minlength=16).view(4, 4)
     assert cells.diagonal().sum() == 0
     assert stats.chisquare(cells[~torch.eye(4, dtype=torch.bool)]).pvalue > 1e-4
+
+
+@pytest.mark.skipif(not kernels.AVAILABLE, reason="needs Numba")
+@pytest.mark.parametrize(("classes", "per_class"), [(3, 5), (0, 9), (2, 20), (4, 1)])
+def test_batches_are_the_same_compiled_and_as_tensors(
+    classes: int, per_class: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups = [np.random.default_rng(seed).permutation(np.repeat(np.arange(4), 20)) for seed in range(3)]
+    one, other = (Batches(range(3), groups, classes=classes, per_class=per_class) for _ in range(2))
+    compiled = one.take(20)
+    monkeypatch.setattr(kernels, "AVAILABLE", False)
+    assert torch.equal(compiled, other.take(20))
 
 
 def test_distinct_can_take_everything() -> None:

@@ -26,7 +26,6 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("sim", "realdata", "figures", "tests", "pyproject.toml")
-COMPILED = ("sim/kernels.py", "sim/metrics/kernels.py", "sim/metrics/clustering.py")
 LIMIT = 120
 """Seconds after which a mutant's tests are taken to hang; they need a few."""
 PASSED, FAILED = 0, 1
@@ -131,16 +130,14 @@ class Copy:
             place.write_bytes(before)
             os.utime(place, times)
 
-    def run(
-        self, tests: Sequence[str], mode: str, *, cache: str = "cache", limit: float = LIMIT
-    ) -> tuple[int | None, str]:
+    def run(self, tests: Sequence[str], mode: str, *, limit: float = LIMIT) -> tuple[int | None, str]:
         """Exit code (None: out of time) and output of some tests."""
         if mode not in self.warm:
             self.warm[mode] = self._start(mode)
         server, output = self.warm[mode], self.root / "output.txt"
         assert server.stdin is not None and server.stdout is not None
         arguments = ["-x", "-q", "-p", "no:cacheprovider", *(f"tests/{t}" for t in tests)]
-        order = {"arguments": arguments, "limit": limit, "cache": str(self.root / cache), "output": str(output)}
+        order = {"arguments": arguments, "limit": limit, "cache": str(self.root / "cache"), "output": str(output)}
         server.stdin.write(json.dumps(order) + "\n")
         server.stdin.flush()
         code: int | None = json.loads(server.stdout.readline())
@@ -218,12 +215,8 @@ class Trial:
     def attempt(self, mutant: Mutant, mode: str) -> Outcome:
         """Change, test, restore."""
         start = time.perf_counter()
-        with self.copy() as copy:
-            # What is compiled from a wrong file must not be found by others, nor push the right one out.
-            cache = "wrong-cache" if mutant.file in COMPILED else "cache"
-            shutil.rmtree(copy.root / "wrong-cache", ignore_errors=True)
-            with copy.wrong(mutant):
-                code, output = copy.run(mutant.tests, mode, cache=cache)
+        with self.copy() as copy, copy.wrong(mutant):
+            code, output = copy.run(mutant.tests, mode)
         if code not in (PASSED, FAILED, None):
             raise RuntimeError(f"{mutant.title} (numba {mode}): pytest ends with {code}\n{output[-3000:]}")
         result = {PASSED: "survived", FAILED: "killed", None: "hangs"}[code]
