@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from sim.config import SCHEMA
 from sim.files import digest, sealed, unsealed, write_text
 from sim.source import code
 from sim.sweeps.executors import Resources
-from sim.sweeps.pool import OnSteps, in_processes, number_of_processes
+from sim.sweeps.pool import OnSteps, here_or_in_processes
 from sim.sweeps.store import Store
 
 FOLDER = "theory"
@@ -102,7 +102,9 @@ def compute(
     if missing:
         folder = store.folder / FOLDER
         folder.mkdir(exist_ok=True)
-        for key, value in _computed(missing, resources or Resources(), on_steps or (lambda _: None)):
+        seconds = sum(piece.seconds for _, piece in missing)
+        most = (resources or Resources()).processes
+        for key, value in here_or_in_processes(_compute, missing, seconds, most, on_steps or (lambda _: None)):
             write_text(folder / f"{key}.json", sealed("value", value) + "\n")
             # As it will be read: a tuple has become a list.
             found |= _kept(store, key)
@@ -119,16 +121,6 @@ def _kept(store: Store, key: str) -> dict[str, Any]:
     except ValueError:
         warnings.warn(f"{place} is damaged: what it held is computed again", stacklevel=3)
         return {}
-
-
-def _computed(
-    missing: Sequence[tuple[str, Piece]], resources: Resources, on_steps: OnSteps
-) -> Iterator[tuple[str, Any]]:
-    seconds = sum(piece.seconds for _, piece in missing)
-    processes = number_of_processes(seconds, len(missing), resources.processes)
-    if processes > 1:
-        return in_processes(_compute, missing, processes, on_steps)
-    return (_compute(part, on_steps) for part in missing)
 
 
 def _compute(part: tuple[str, Piece], on_steps: OnSteps) -> tuple[str, Any]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -26,6 +28,9 @@ ATTEMPTS = 3
 SECONDS_TO_START = 4.0
 """Processor time that a process takes to start: mostly the import of PyTorch."""
 
+SECONDS_BETWEEN_LOOKS = 0.2
+"""Of workers, whether they are to end; of their parent, how many steps are done."""
+
 OnSteps = Callable[[int], None]
 
 Part = TypeVar("Part")
@@ -33,13 +38,15 @@ Result = TypeVar("Result")
 
 
 def cores() -> int:
-    """The cores that this process may use.
+    """The cores that this process may use; a worker has one.
 
     Examples
     --------
     >>> cores() >= 1
     True
     """
+    if Worker.steps is not None:
+        return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -75,6 +82,7 @@ class Worker:
     def start(cls, steps: Any, stop: Any, outside: Known) -> None:
         """Run once in each process."""
         cls.steps, cls.stop = steps, stop
+        threading.Thread(target=cls._end_when_told, daemon=True).start()
         # Workers share the cores; threads on top of them would only get in each other's way.
         torch.set_num_threads(1)
         try:
@@ -84,10 +92,15 @@ class Worker:
             cls.unusable = error
 
     @classmethod
+    def _end_when_told(cls) -> None:
+        """End in the middle of a part: who interrupts doesn't wait for it."""
+        while not cls.stop.value:
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        os._exit(1)
+
+    @classmethod
     def on_steps(cls, done: int) -> None:
-        """Count steps, and stop where the parent wants that."""
-        if cls.stop.value:
-            raise InterruptedError
+        """Count steps."""
         with cls.steps.get_lock():
             cls.steps.value += done
 
@@ -137,7 +150,7 @@ def in_processes(
                 raise BrokenProcessPool("a worker died before it was told what to do") from None
             pending = set(futures)
             while pending:
-                done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
+                done, pending = wait(pending, timeout=SECONDS_BETWEEN_LOOKS, return_when=FIRST_COMPLETED)
                 if steps.value > told:
                     on_steps(steps.value - told)
                     told = steps.value
@@ -155,3 +168,23 @@ def in_processes(
             stop.value = 1
             pool.shutdown(cancel_futures=True)
             stop.value = 0
+
+
+def here_or_in_processes(
+    function: Callable[[Part, OnSteps], Result], parts: Sequence[Part], seconds: float, most: int, on_steps: OnSteps
+) -> Iterator[Result]:
+    """`in_processes` where `number_of_processes` finds them worth their start, else one part after the other in this process.
+
+    Examples
+    --------
+    >>> done = []
+    >>> def twice(part, on_steps):
+    ...     on_steps(1)
+    ...     return 2 * part
+    >>> list(here_or_in_processes(twice, [1, 2], 0.1, 4, done.append)), done
+    ([2, 4], [1, 1])
+    """
+    processes = number_of_processes(seconds, len(parts), most)
+    if processes > 1:
+        return in_processes(function, parts, processes, on_steps)
+    return (function(part, on_steps) for part in parts)

@@ -202,6 +202,8 @@ class _Descent:
     def keep(self, values: Tensor, points: Tensor, beta: Tensor) -> None:
         """Take over what is better than the best so far."""
         better = values < self.values
+        if not better.any():
+            return
         self.values[better], self.points[better], self.beta[better] = values[better], points[better], beta[better]
 
     def adam(self, points: Tensor, beta: Tensor, search: Search) -> None:
@@ -227,8 +229,9 @@ class _Descent:
             waited = torch.where(progressed, 0.0, waited + 1)
             reference = torch.where(progressed, self.values, reference)
             stuck = waited > STEPS_WITHOUT_PROGRESS
-            reach, waited = torch.where(stuck, reach / 2, reach), torch.where(stuck, 0.0, waited)
-            points[stuck], beta[stuck], reference[stuck] = self.points[stuck], self.beta[stuck], self.values[stuck]
+            if stuck.any():
+                reach, waited = torch.where(stuck, reach / 2, reach), torch.where(stuck, 0.0, waited)
+                points[stuck], beta[stuck], reference[stuck] = self.points[stuck], self.beta[stuck], self.values[stuck]
             # The value that each descent aims at, (R,).
             target = self.values - reach if self.bound is None else (self.values - reach).clamp_min(self.bound)
             size = g.square().sum((1, 2)) + g_beta.square()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import psutil
 import pytest
 
 from sim.catalogue import FIGURES
@@ -12,6 +14,7 @@ from sim.config import SCHEMA
 from sim.sweeps import pieces
 from sim.sweeps.executors import Resources
 from sim.sweeps.pieces import FOLDER, Piece, compute
+from sim.sweeps.pool import OnSteps, in_processes
 from sim.sweeps.store import Store
 
 CALLS: list[int] = []
@@ -105,11 +108,31 @@ def test_processes_compute_the_same(tmp_path: Path) -> None:
     assert there == compute(made, Store(tmp_path / "here"), Resources(workers=1))
 
 
+def nap(seconds: float, on_steps: OnSteps) -> None:
+    on_steps(1)
+    time.sleep(seconds)
+
+
+def test_an_interruption_does_not_wait_for_parts() -> None:
+    """Pieces, unlike runs, don't look up in between: a worker that slept to its end would outlast the test's own limit."""
+    children: list[psutil.Process] = []
+
+    def interrupt(_: int) -> None:
+        children.extend(c for c in psutil.Process().children() if "spawn_main" in " ".join(c.cmdline()))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(in_processes(nap, [3600.0, 3600.0], 2, interrupt))
+    assert children
+    _, alive = psutil.wait_procs(children, timeout=60)
+    assert not alive
+
+
 def test_figures_draw_what_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from figures.render import source
 
     store = Store(tmp_path)
     first = source("landscape", store, "tiny")
     assert len(first.theory) == len(FIGURES["landscape"].pieces("tiny"))
-    monkeypatch.setattr(pieces, "_computed", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setattr(pieces, "_compute", lambda *_: pytest.fail("computed again"))
     assert source("landscape", store, "tiny").theory == first.theory
