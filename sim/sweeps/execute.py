@@ -26,7 +26,7 @@ MOST_BYTES_TOGETHER = 2**30
 MATRICES_OF_A_RUN = 16
 """Matrices of float64 numbers, samples of the batch by samples of the batch and its memory, that a run holds in a step, roughly."""
 
-SAMPLES_A_SECOND = 400_000
+SAMPLES_A_SECOND = 1_000_000
 """Samples of batches, times run-steps, that one core trains and evaluates in a second, roughly."""
 
 

@@ -6,34 +6,22 @@ the time. Triplets are compiled by Numba where it is installed; otherwise the te
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from sim import kernels
+from sim.compiled import compiled
 from sim.theory.expected import easy_probabilities, triplet_sums
-
-numba: Any
-try:
-    import numba
-except ImportError:
-    numba = None
-
-AVAILABLE: bool = numba is not None
-"""Whether Numba is installed; set it to False to do without it."""
 
 INSERTION_UP_TO = 64
 """Points up to which an insertion sort is the fastest."""
 
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-def _compiled(function: Function) -> Function:
-    compiled: Function = numba.njit(nogil=True, cache=True)(function) if AVAILABLE else function
-    return compiled
+exact = functools.partial(compiled, fastmath=())
 
 
 @dataclass(frozen=True)
@@ -104,7 +92,7 @@ def slopes(
 
 def _triplet(d: Tensor, p: Tensor, alpha: float, positive: str) -> tuple[Tensor, Tensor]:
     """`sim.theory.expected.triplet_sums` of distances (R, n, n)."""
-    if not AVAILABLE:
+    if not kernels.AVAILABLE:
         weights, constant = triplet_sums(d.reshape(-1, d.shape[-1]), p, alpha, positive)
         return weights.view(d.shape), constant
     weights, constant = torch.zeros_like(d), d.new_zeros(d.shape[0] * d.shape[1])
@@ -112,7 +100,7 @@ def _triplet(d: Tensor, p: Tensor, alpha: float, positive: str) -> tuple[Tensor,
     return weights, constant
 
 
-@_compiled
+@exact
 def _sort_others(row: Any, own: int, values: Any, order: Any) -> None:
     """The others' distances in increasing order, equal ones as they stand, and whose they are."""
     if len(row) > INSERTION_UP_TO:
@@ -133,7 +121,7 @@ def _sort_others(row: Any, own: int, values: Any, order: Any) -> None:
             k += 1
 
 
-@_compiled
+@exact
 def _sum_triplets(d: Any, p: Any, alpha: float, easy: bool, weights: Any, constant: Any) -> None:
     """Into weights (R, n, n) and constants (R n,), zero before: the sums of `triplet_sums`, in the order in which it takes them."""
     runs, n, _ = d.shape

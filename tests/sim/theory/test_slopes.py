@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from sim import distances, noise
+from sim import distances, kernels, noise
 from sim.theory import expected_loss, slopes
 from sim.theory.minimise import Objective
 
@@ -26,9 +26,9 @@ def points(n: int, *, tied: bool) -> torch.Tensor:
 def test_slopes_are_those_of_autograd(
     n: int, t: int, tied: bool, loss: str, squared: bool, positive: str, compiled: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if compiled and not slopes.AVAILABLE:
+    if compiled and not kernels.AVAILABLE:
         pytest.skip("without Numba")
-    monkeypatch.setattr(slopes, "AVAILABLE", compiled)
+    monkeypatch.setattr(kernels, "AVAILABLE", compiled)
     classes, transition = np.arange(n) % t, noise.symmetric(t, 0.8)
     d = distances.pairwise(points(n, tied=tied)).requires_grad_()
     beta = torch.tensor([0.3, 1.0, 2.0], dtype=torch.float64, requires_grad=True) if loss == "margin" else None
