@@ -21,7 +21,6 @@ from figures.style import STYLE
 from sim.catalogue import FIGURES, STUDIES
 from sim.config import RunConfig
 from sim.files import whole, write_json
-from sim.sweeps.pieces import compute
 from sim.sweeps.store import Store
 
 PACKAGES = ("class-collapse", "torch", "numpy", "scipy", "scikit-learn", "matplotlib")
@@ -33,6 +32,9 @@ MANIFEST = "manifest.json"
 def source(name: str, store: Store, profile: str, first_seed: int = 0) -> Source:
     """What figure ``name`` draws from: runs as far as the store holds them; what is missing of the theory is computed."""
     import pandas as pd
+
+    # Which needs PyTorch; a list of figures doesn't.
+    from sim.sweeps.pieces import compute
 
     study = FIGURES[name].study
     configs = [] if study is None else STUDIES[study].runs(profile, first_seed)
