@@ -21,7 +21,6 @@ from figures.style import STYLE
 from sim.catalogue import FIGURES, STUDIES
 from sim.config import RunConfig
 from sim.files import whole, write_json
-from sim.sweeps.pieces import compute
 from sim.sweeps.store import Store
 
 PACKAGES = ("class-collapse", "torch", "numpy", "scipy", "scikit-learn", "matplotlib")
@@ -33,6 +32,9 @@ MANIFEST = "manifest.json"
 def source(name: str, store: Store, profile: str, first_seed: int = 0) -> Source:
     """What figure ``name`` draws from: runs as far as the store holds them; what is missing of the theory is computed."""
     import pandas as pd
+
+    # Which needs PyTorch; a list of figures doesn't.
+    from sim.sweeps.pieces import compute
 
     study = FIGURES[name].study
     configs = [] if study is None else STUDIES[study].runs(profile, first_seed)
@@ -63,6 +65,8 @@ def render(name: str, store: Store, profile: str, folder: Path, first_seed: int 
             written.append(folder / f"{name}.{suffix}")
             with whole(written[-1]) as file:
                 figure.savefig(file, format=suffix, metadata=metadata)
+            # Laid out once, which takes as long as the drawing itself.
+            figure.set_layout_engine("none")
         plt.close(figure)
     _enter(folder / MANIFEST, name, {**about, "title": entry.title, "seconds": round(time.perf_counter() - started, 2)})
     return written

@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
+from figures.commands.report import drawn
 from sim.catalogue import COMMANDS, FIGURES, STUDIES
 from sim.cli.options import DEFAULT_OUT, Device, FirstSeed, Out, Profile, Workers, checked_device
 from sim.cli.output import say
-from sim.cli.training import compute_missing, train_missing
+from sim.cli.training import train_missing
 from sim.errors import choice
 
 
@@ -29,7 +30,6 @@ def figures(
             say(f"{name}: {FIGURES[name].title} (study: {FIGURES[name].study})")
         return
 
-    from figures.render import render
     from sim.studies import PROFILES
     from sim.sweeps.executors import Resources
     from sim.sweeps.store import Store
@@ -42,7 +42,6 @@ def figures(
     configs = [c for study in sorted(s for s in studies if s is not None) for c in STUDIES[study].runs(profile, seed)]
     if configs:
         train_missing(configs, store, "train", resources)
-    compute_missing([piece for name in chosen for piece in FIGURES[name].pieces(profile)], store, resources)
-    for name in chosen:
-        for place in render(name, store, profile, out / "figures", seed):
+    for places in drawn(chosen, store, profile, out, seed, resources).values():
+        for place in places:
             say(str(place))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from sim.catalogue import COMMANDS, FIGURES, STUDIES
 from sim.cli.options import DEFAULT_OUT, FirstSeed, Json, Out, Profile
 from sim.cli.output import say, show_findings, write_json
+from sim.cli.progress import progress
 from sim.cli.training import compute_missing
 from sim.errors import InvalidInput, choice, integer
 
@@ -46,16 +48,14 @@ def conclude_all(
     profile: str, seed: int, store: Store, out: Path, json_file: Path | None, resources: Resources | None = None
 ) -> None:
     """Tables, figures and the report of stored studies, and what they came to in words."""
-    from figures.render import render
     from figures.report import conclude, write_report, write_tables
     from sim import kept_claims
 
     claims = kept_claims.read(out)
-    compute_missing([piece for name in FIGURES for piece in FIGURES[name].pieces(profile)], store, resources)
     outcomes = [conclude(name, store, profile, seed) for name in STUDIES]
     for outcome in outcomes:
         write_tables(outcome, out / "tables")
-    pictures = {name: render(name, store, profile, out / "figures", seed)[1] for name in FIGURES}
+    pictures = {name: files[1] for name, files in drawn(list(FIGURES), store, profile, out, seed, resources).items()}
     command = f"collapse reproduce --profile {profile} --seed {seed}"
     write_report(outcomes, pictures, out / "report.html", profile=profile, command=command, claims=claims)
     for outcome in outcomes:
@@ -63,3 +63,19 @@ def conclude_all(
         show_findings(outcome.findings)
     say(f"\nreport:  {out / 'report.html'}\nfigures: {out / 'figures'}\ntables:  {out / 'tables'}")
     write_json(json_file, [{"study": o.name, **asdict(f)} for o in outcomes for f in o.findings])
+
+
+def drawn(
+    names: Sequence[str], store: Store, profile: str, out: Path, seed: int, resources: Resources | None
+) -> dict[str, list[Path]]:
+    """Compute what figures need of the theory, draw them, and tell how far it is; figure -> files."""
+    from figures.render import render
+
+    compute_missing([piece for name in names for piece in FIGURES[name].pieces(profile)], store, resources)
+    files = {}
+    with progress("figures", unit="figures") as (on_start, on_steps):
+        on_start(len(names))
+        for name in names:
+            files[name] = render(name, store, profile, out / "figures", seed)
+            on_steps(1)
+    return files
