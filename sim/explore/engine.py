@@ -98,7 +98,7 @@ class Engine:
         """One step of each run."""
         for trainer in self.trainers:
             if trainer.active:
-                trainer.step()
+                trainer.advance(1)
                 if trainer.steps == STEPS_AHEAD_AT_START:
                     trainer.draw_ahead(STEPS_AHEAD)
 

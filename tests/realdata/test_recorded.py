@@ -55,12 +55,13 @@ def test_rows_from_elsewhere_are_shown(replace) -> None:
 
 
 def test_rows_of_another_version_are_marked(replace) -> None:
-    """On the page and in the figure, truly for each data set: limited test images changed, the others didn't."""
+    """On the page and in the figure, truly for each data set: all train otherwise, and limited test images are others, too."""
     marked = {name: made_with(recorded.rows(name), name) for name in recorded.names()}
-    assert {name for name, note in marked.items() if "not what this version computes" in note} == {
+    assert all("recorded with schema 1: not what this version computes" in note for note in marked.values())
+    assert all("train in compiled code" in note for note in marked.values())
+    assert {name for name, note in marked.items() if "the images that test_limit" in note} == {
         name for name in recorded.names() if "test_limit" in spec.load(name, check=False)[0].data.params
     }
-    assert marked["digits"] == "recorded with schema 1: what has changed since leaves these runs as they are"
     replace(RECORDED, "elsewhere", lambda: recorded.rows("digits"))
     replace(RECORDED, "today", lambda: recorded.rows("digits").assign(schema=SCHEMA))
     page = recorded.page()
