@@ -11,7 +11,7 @@ import pytest
 from sim import columns
 from sim.catalogue import METRICS
 from sim.cli import output
-from sim.config import RunConfig
+from sim.config import SCHEMA, RunConfig
 from sim.errors import InvalidInput
 from sim.metrics.base import Entry
 from sim.studies import final, made_with, table
@@ -117,13 +117,14 @@ def test_means_are_over_seeds_whatever_the_columns_say(tmp_path: Path) -> None:
 
 def test_runs_of_another_version_are_not_averaged_with_todays(tmp_path: Path) -> None:
     rows = stored(tmp_path, [{"recall_at_1": 0.5}, {"recall_at_1": 0.7}])
-    rows["schema"] = [1, 2]
+    rows["schema"], rows["net.kind"] = [1, SCHEMA], "conv"
     assert output.varied(rows) == ["schema"]
     assert made_with(rows) == "recorded with schema 1: what has changed since leaves these runs as they are"
+    assert "not what this version computes (fully connected nets" in made_with(rows.assign(**{"net.kind": "mlp"}))
     rows["data.params.test_limit"] = [300, None]
     assert "recorded with schema 1: not what this version computes (the images that test_limit picks" in made_with(rows)
     rows["schema"] = 9
-    assert made_with(rows) == "recorded with schema 9: this version has 2"
+    assert made_with(rows) == f"recorded with schema 9: this version has {SCHEMA}"
     assert made_with(rows.drop(columns="schema")) == ""
 
 

@@ -225,16 +225,16 @@ import sys
 from sim import cli
 from sim.training import Trainer
 
-step = Trainer.step
+advance = Trainer.advance
 
-def first(trainer):
-    step(trainer)
+def first(trainer, steps):
+    advance(trainer, steps)
     print(*sys.modules)
     sys.stdout.flush()
     import os
     os._exit(0)
 
-Trainer.step = first
+Trainer.advance = first
 cli.run(["train", "--set=batch.per_class=4", "--set=data.params.samples_per_mode=8", "--out=."])
 """
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "NUMBA_CACHE_DIR": str(tmp_path)}
@@ -245,7 +245,7 @@ cli.run(["train", "--set=batch.per_class=4", "--set=data.params.samples_per_mode
             env=environment,
             capture_output=True,
             text=True,
-            timeout=200,
+            timeout=280,
             check=True,
         )
     # numba.np.linalg: what Numba needs to compile, here found in the cache.

@@ -260,11 +260,11 @@ def test_the_theory_is_told_when_it_is_known() -> None:
 def test_a_loss_that_fails_pauses_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     own, _, _ = session()
 
-    def fails(_: object) -> None:
+    def fails(_: object, __: int) -> None:
         raise ZeroDivisionError("of a loss of one's own")
 
     with monkeypatch.context() as broken:
-        broken.setattr(Trainer, "step", fails)
+        broken.setattr(Trainer, "advance", fails)
         out = [c for _ in range(20) for c, _ in own.work()]
     (notice,) = [c for c in out if c["type"] == "notice"]  # once, not at every look
     assert notice["text"].startswith("explorer: ZeroDivisionError: of a loss of one's own")
