@@ -195,13 +195,4 @@ class Ours:
 
     def advance(self) -> None:
         """See `Side`."""
-        advance(self.trainer, self.block)
-
-
-def advance(made: Trainer, steps: int) -> None:
-    """DEVELOPMENT ONLY, until `Trainer.advance` is there."""
-    if hasattr(made, "advance"):
-        made.advance(steps)
-        return
-    for _ in range(steps):
-        made.step()
+        self.trainer.advance(self.block)

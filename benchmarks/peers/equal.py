@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from benchmarks.peers.cases import Case, Peer, advance, trainer
+from benchmarks.peers.cases import Case, Peer, trainer
 
 CLOSE = 1e-5
 """Largest difference of the losses of the first step."""
@@ -21,7 +21,7 @@ def first_steps(case: Case, runs: int, steps: int = 1) -> list[tuple[Tensor, Ten
     """
     measured, twin, found, before = trainer(case, runs), trainer(case, runs), [], torch.zeros(runs)
     for _ in range(steps):
-        advance(measured, 1)
+        measured.advance(1)
         index = twin.batches.next()
         total = measured.meter.total.float().clone()
         found.append((index, twin.labels.draw(index, twin.draws), total - before))
