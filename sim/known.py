@@ -45,6 +45,9 @@ class Known:
         Traceback (most recent call last):
         sim.errors.InvalidInput: loss: got 'mine'; allowed: an entry that workers can load (Ran out of input)
         """
+        # A worker may have imported nothing yet that has registries.
+        from sim import catalogue  # noqa: F401
+
         for plugin in self.plugins:
             plugins.load(plugin)
         registries = {registry.group: registry for registry in Registry.every}
