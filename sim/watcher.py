@@ -76,6 +76,37 @@ def deaf_to_ctrl_c() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait until what is begun here is whole: half a cluster can't be closed. The second one doesn't wait.
+
+    Examples
+    --------
+    >>> with uninterrupted():
+    ...     signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    False
+    """
+    if threading.current_thread() is not threading.main_thread():
+        # Signals come to the main thread only.
+        yield
+        return
+    heard: list[int] = []
+
+    def hear(number: int, _: object) -> None:
+        if heard:
+            raise KeyboardInterrupt
+        heard.append(number)
+
+    before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in heard:
+            signal.raise_signal(number)
+
+
 def _end_with(parent: int) -> None:
     # The pipe from the parent that `multiprocessing` watches isn't known yet. An orphan gets another parent.
     while os.getppid() == parent:

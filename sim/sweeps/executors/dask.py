@@ -22,7 +22,7 @@ from sim.errors import InvalidInput
 from sim.known import Known, known
 from sim.sweeps.executors import Done, Group, OnSteps, Resources, train_group
 from sim.sweeps.pool import ATTEMPTS
-from sim.watcher import deaf_to_ctrl_c, watched
+from sim.watcher import deaf_to_ctrl_c, uninterrupted, watched
 
 PATIENCE = 60.0
 """Seconds that a dask cluster may be without any worker before a sweep gives up."""
@@ -150,20 +150,20 @@ def dask(groups: Sequence[Group], resources: Resources, on_steps: OnSteps) -> It
             folder = stack.enter_context(scratch_folder())
             try:
                 # The scheduler, too, would leave a folder.
-                with deaf_to_ctrl_c(), config.set({"temporary-directory": str(folder)}):
+                with uninterrupted(), deaf_to_ctrl_c(), config.set({"temporary-directory": str(folder)}):
                     cluster = LocalCluster(  # type: ignore[no-untyped-call]
                         n_workers=min(resources.processes, len(groups)),
                         threads_per_worker=1,
                         dashboard_address=":0",
                         silence_logs="CRITICAL",
                     )
+                    address = stack.enter_context(cluster).scheduler_address
             except RuntimeError as error:
                 raise _dying(resources, f"one died while it started: {error}") from None
             except KeyboardInterrupt:
                 # A cluster that is only half there can't be closed at the end; its workers end with this process.
                 atexit.unregister(close_clusters)
                 raise
-            address = stack.enter_context(cluster).scheduler_address
         try:
             client = stack.enter_context(Client(address, timeout=10))  # type: ignore[no-untyped-call]
         except OSError as error:
