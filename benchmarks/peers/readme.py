@@ -132,10 +132,6 @@ def section(rows: pd.DataFrame, about: dict[str, str]) -> str:
     -------
     str
     """
-    memory = rows[(rows["section"] == "memory") & (rows["batch"] > 64)]
-    said = ", ".join(f"{row['side']} {number(row['value'])} MiB" for _, row in memory.iterrows())
-    easy = rows[rows["section"] == "easy"].iloc[-1]
-    study = rows[rows["section"] == "study"].iloc[0]
     parts = [
         BEGIN,
         f"Measured by `{about['command']}` on {about['machine']}, {about['date']}, with {about['versions']}; float32, MLP 2-64-64-2, Adam, a step with the draw of its "
@@ -145,18 +141,40 @@ def section(rows: pd.DataFrame, about: dict[str, str]) -> str:
         f"Settings of the first line: {_settings(rows)}. On one core, by its CPU seconds (which a busy machine disturbs less):",
         _speed(rows, CPU, tuple(p for p in PEERS if p != LOOPS)),
         _missed(rows),
-        f"Where the time of a run-step goes on one core ({OURS}):",
-        _cost(rows),
-        f"The first line's program against the number of runs, {WALL}, and MiB that a fresh process grows by (with what JAX compiles):",
-        _scaling(rows, "scaling", WALL),
-        _scaling(rows[rows["batch"] == 64], "memory", MEMORY),
-        f"The same in other sizes, {WALL}: {_growth(rows)}. One step of one run with all triplets at batch 512: {said}. Easy positives take "
-        f"{easy['ratio'] - 1:+.1%} of the time of random ones ({number(easy['least'] - 1)} to {number(easy['most'] - 1)} as a share; random negatives).",
-        f"A whole study of {study['runs']} runs x {study['case'].split(' x ')[-1]}, from the start of its command to the metrics of all runs at five checkpoints and the "
-        "start, with empty and with filled caches of compiled code (the peers are evaluated by this package's metrics; the loop follows from a few runs on each core):",
-        _study(rows),
-        END,
     ]
+    # A quick or an interrupted measurement has some of the following.
+    measured = set(rows["section"])
+    if "cost" in measured:
+        parts += [f"Where the time of a run-step goes on one core ({OURS}):", _cost(rows)]
+    if {"scaling", "memory"} <= measured:
+        parts += [
+            f"The first line's program against the number of runs, {WALL}, and MiB that a fresh process grows by (with what JAX compiles):",
+            _scaling(rows, "scaling", WALL),
+            _scaling(rows[rows["batch"] == 64], "memory", MEMORY),
+        ]
+    sentences = []
+    if "growth" in measured:
+        sentences.append(f"The same in other sizes, {WALL}: {_growth(rows)}.")
+    large = rows[(rows["section"] == "memory") & (rows["batch"] > 64)]
+    if len(large):
+        said = ", ".join(f"{row['side']} {number(row['value'])} MiB" for _, row in large.iterrows())
+        sentences.append(f"One step of one run with all triplets at batch 512: {said}.")
+    if "easy" in measured:
+        easy = rows[rows["section"] == "easy"].iloc[-1]
+        sentences.append(
+            f"Easy positives take {easy['ratio'] - 1:+.1%} of the time of random ones ({number(easy['least'] - 1)} to "
+            f"{number(easy['most'] - 1)} as a share; random negatives)."
+        )
+    if sentences:
+        parts.append(" ".join(sentences))
+    if "study" in measured:
+        study = rows[rows["section"] == "study"].iloc[0]
+        parts += [
+            f"A whole study of {study['runs']} runs x {study['case'].split(' x ')[-1]}, from the start of its command to the metrics of all runs at five checkpoints and the "
+            "start, with empty and with filled caches of compiled code (the peers are evaluated by this package's metrics; the loop follows from a few runs on each core):",
+            _study(rows),
+        ]
+    parts.append(END)
     return "\n\n".join(parts)
 
 
