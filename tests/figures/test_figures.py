@@ -182,7 +182,9 @@ def test_throughput_is_what_the_benchmark_recorded() -> None:
     figure = FIGURES["throughput"].draw(Source(None, "quick", [], None))
     for bars in figure.axes[0].containers:
         line = bars.lines[0]  # type: ignore[attr-defined]
-        np.testing.assert_allclose(line.get_xdata(), rows[rows["side"] == bars.get_label()]["ratio"])
+        np.testing.assert_allclose(
+            np.asarray(line.get_xdata(), dtype=float), rows[rows["side"] == bars.get_label()]["ratio"]
+        )
 
 
 def test_runs_of_one_seed_begin_alike() -> None:
