@@ -97,7 +97,7 @@ def uninterrupted() -> Iterator[None]:
             raise KeyboardInterrupt
         heard.append(number)
 
-    before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {int(signum): signal.signal(signum, hear) for signum in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
