@@ -209,11 +209,9 @@ def advance(
     real = theta.dtype.type
     stride = (batch + 15) // 16 * 16
     total = widest = 0
-    longest = 1
     for layer in range(len(sizes)):
         total += sizes[layer] * stride
         widest = max(widest, sizes[layer])
-        longest = max(longest, sizes[layer])
     # What tiles write beyond a batch, or a fan-out, is never read; it has to have room.
     acts = np.zeros(total, theta.dtype)
     slopes = np.zeros(total if codes[0] else 1, theta.dtype)
