@@ -82,6 +82,17 @@ def divide(slopes: Any, count: int, by: float) -> None:
         slopes[k] *= factor
 
 
+@compiled
+def averaged(
+    total: float, active: float, count: float, reduction: int, first_p: Any, slope_p: Any, first_n: Any, slope_n: Any
+) -> Any:
+    """The loss from the sum of its terms; its derivatives are divided alike."""
+    by = divisor(active, count, reduction)
+    divide(slope_p, first_p[-1], by)
+    divide(slope_n, first_n[-1], by)
+    return total / slope_p.dtype.type(by)
+
+
 @compiled(fastmath=ORDERLESS)
 def softmax_row(x: Any, out: Any, scale: Any) -> Any:
     """log(sum(exp(x))) of a row with entries; out: exp(x) over that sum."""

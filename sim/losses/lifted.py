@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sim.catalogue import LOSSES
 from sim.fused.pairs import DISTANCE, SQUARED
-from sim.fused.terms import REDUCTIONS, Terms, divide, divisor, kernel, softmax_row
+from sim.fused.terms import REDUCTIONS, Terms, averaged, kernel, softmax_row
 from sim.losses.base import Setting, TupleLoss, masked_logsumexp
 from sim.samplers import Tuples
 
@@ -100,7 +100,4 @@ def _terms(
         else:
             slope_p[a:b] = zero
             slope_n[c:d] = zero
-    by = divisor(active, count, options[0])
-    divide(slope_p, first_p[-1], by)
-    divide(slope_n, first_n[-1], by)
-    return total / p.dtype.type(by)
+    return averaged(total, active, count, options[0], first_p, slope_p, first_n, slope_n)

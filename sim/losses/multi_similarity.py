@@ -11,7 +11,7 @@ from sim.catalogue import LOSSES
 from sim.compiled import compiled
 from sim.fused.elementary import softplus_row
 from sim.fused.pairs import DOT
-from sim.fused.terms import REDUCTIONS, Terms, divide, divisor, kernel, softmax_row
+from sim.fused.terms import REDUCTIONS, Terms, averaged, kernel, softmax_row
 from sim.losses.base import SimilarityLoss, masked_logsumexp
 from sim.samplers import Tuples
 
@@ -118,7 +118,4 @@ def _terms(
         term += _side(beta, base, n[c:d], slope_n[c:d], room, scale)
         total += term
         active += term > 0
-    by = divisor(active, len(labels), options[0])
-    divide(slope_p, first_p[-1], by)
-    divide(slope_n, first_n[-1], by)
-    return total / p.dtype.type(by)
+    return averaged(total, active, len(labels), options[0], first_p, slope_p, first_n, slope_n)

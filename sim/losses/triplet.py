@@ -14,7 +14,7 @@ from sim.compiled import compiled
 from sim.errors import choice
 from sim.fused.elementary import softplus_row
 from sim.fused.pairs import DISTANCE, SQUARED
-from sim.fused.terms import REDUCTIONS, Terms, divide, divisor, kernel
+from sim.fused.terms import REDUCTIONS, Terms, averaged, kernel
 from sim.losses.base import TupleLoss, reduce
 from sim.samplers import Tuples, active_counts
 
@@ -171,7 +171,4 @@ def _terms(
                 slope_n[c + k] = -pushed[k]
                 total += float(pushed[k]) * float(away[k])
             count += positives * negatives
-    by = divisor(active, count, options[0])
-    divide(slope_p, first_p[-1], by)
-    divide(slope_n, first_n[-1], by)
-    return p.dtype.type(total / by)
+    return averaged(total, active, count, options[0], first_p, slope_p, first_n, slope_n)

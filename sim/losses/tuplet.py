@@ -10,7 +10,7 @@ from torch import Tensor
 from sim.catalogue import LOSSES
 from sim.fused.elementary import softplus_row
 from sim.fused.pairs import DOT
-from sim.fused.terms import REDUCTIONS, Terms, divide, divisor, kernel, softmax_row
+from sim.fused.terms import REDUCTIONS, Terms, averaged, kernel, softmax_row
 from sim.losses.base import Setting, SimilarityLoss, masked_logsumexp
 from sim.samplers import Sampling, Tuples
 
@@ -185,7 +185,4 @@ def _terms(
             for k in range(negatives):
                 slope_n[c + k] = (slopes[k] if paired else slope_n[c + k] * push) / temperature
             count += positives
-    by = divisor(active, count, options[0])
-    divide(slope_p, first_p[-1], by)
-    divide(slope_n, first_n[-1], by)
-    return total / p.dtype.type(by)
+    return averaged(total, active, count, options[0], first_p, slope_p, first_n, slope_n)
