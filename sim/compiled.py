@@ -18,7 +18,7 @@ import time
 import warnings
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar, cast, overload
 
 from platformdirs import user_cache_dir
 
@@ -114,6 +114,26 @@ def compiled_for(signature: Any, function: Callable[..., Any], *, fastmath: Coll
         found._cache = _Kept(function, fastmath)
     found.compile()
     return found
+
+
+def intrinsic(function: Function) -> Function:
+    """Decorator: a function that tells Numba which instructions of LLVM stand for a call of it, where Numba is installed.
+
+    Without Numba it is what it was; nothing that isn't compiled calls it.
+
+    Examples
+    --------
+    >>> @intrinsic
+    ... def width(typing):
+    ...     return numba.types.int64(), lambda context, builder, signature, arguments: context.get_constant(numba.types.int64, 8)
+    >>> compiled(lambda: width())() if AVAILABLE else 8
+    8
+    """
+    if not AVAILABLE:
+        return function
+    from numba import extending
+
+    return cast(Function, extending.intrinsic(function))
 
 
 def missing() -> str:

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,42 @@ def test_citation_names_the_paper() -> None:
     assert citation["cff-version"] == "1.2.0"
     assert citation["version"] == project()["version"]
     assert "2006.05162" in citation["references"][0]["url"]
+
+
+WITHOUT_EXTRAS = """
+import importlib, pkgutil, sys
+sys.modules.update(dict.fromkeys(sys.argv[1].split(",")))  # importing these fails
+from sim.errors import InvalidInput
+for top in ("sim", "realdata", "figures"):
+    for module in pkgutil.walk_packages(importlib.import_module(top).__path__, top + "."):
+        if module.name.endswith("__main__"):
+            continue
+        try:
+            importlib.import_module(module.name)
+        except InvalidInput as error:
+            assert "pip install class-collapse[" in str(error), (module.name, error)
+from sim.cli import main
+sys.argv[1:] = ["train", "-v", "--set", "steps=20", "--set", "checkpoints=1", "--out", sys.argv[2]]
+main()
+"""
+
+
+def test_the_core_works_without_any_extra(tmp_path: Path) -> None:
+    extras = {Requirement(text).name for texts in project()["optional-dependencies"].values() for text in texts}
+    extras -= {"packaging"}  # Matplotlib needs it
+    of_package = metadata.packages_distributions()
+    installed = {module for module, names in of_package.items() if {canonicalize_name(n) for n in names} & extras}
+    hidden = sorted(installed | {"numba", "llvmlite", "faiss", "dask"})
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_EXTRAS, ",".join(hidden), str(tmp_path / "results")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Numba isn't installed" in done.stdout + done.stderr
+    assert "recall" in done.stdout.lower()
 
 
 @pytest.mark.skipif(shutil.which("git") is None or not (ROOT / ".git").exists(), reason="not a git checkout")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from sim.compiled import compiled
+from sim.compiled import compiled, intrinsic
 from sim.fused.tiles import VECTOR_BYTES
 
 
@@ -108,9 +108,6 @@ def _emit(plane: int, context: Any, builder: Any, signature: Any, arguments: Any
 
 
 def _intrinsic(plane: int) -> Any:
-    from numba import types
-    from numba.extending import intrinsic
-
     @intrinsic
     def lanes(
         typing: Any,
@@ -126,6 +123,8 @@ def _intrinsic(plane: int) -> Any:
         batch: Any,
         stride: Any,
     ) -> Any:
+        from numba import types
+
         word = types.int64
         return types.void(x.dtype, x, labels, word, limit, best, chosen, word, word, word, word), functools.partial(
             _emit, plane

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sim.compiled import compiled
+from sim.compiled import compiled, intrinsic
 
 PLAIN, BIAS, RELU, MASK = range(4)
 """What a product starts and ends with: sums that start at zero; at a bias for each row; the same, and what is below zero becomes zero;
@@ -103,9 +103,6 @@ def _emit(rows: int) -> Callable[..., Any]:
 
 
 def _tile(rows: int) -> Any:
-    from numba import types
-    from numba.extending import intrinsic
-
     @intrinsic
     def tile(
         typing: Any,
@@ -121,6 +118,8 @@ def _tile(rows: int) -> Any:
         ei: Any,
         depth: Any,
     ) -> Any:
+        from numba import types
+
         word = types.int64
         return types.void(word, a, word, word, b, word, c, word, extra, word, word), _emit(rows)
 
@@ -162,11 +161,10 @@ def _emit_turn(context: Any, builder: Any, signature: Any, arguments: Any) -> An
 
 
 def _turn_tile() -> Any:
-    from numba import types
-    from numba.extending import intrinsic
-
     @intrinsic
     def tile(typing: Any, x: Any, stride: Any, out: Any, width: Any) -> Any:
+        from numba import types
+
         return types.void(x, types.int64, out, types.int64), _emit_turn
 
     return tile
