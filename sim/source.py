@@ -47,7 +47,7 @@ def code(module: str, entry: Any) -> str:
 
 
 def of_function(function: Callable[..., Any]) -> str:
-    """The code of a function and of all that it uses of its own package, in Python's bytecode; the rest by name.
+    """The code of a function and of all that it uses of its own package and of this one, in Python's bytecode; the rest by name.
 
     Examples
     --------
@@ -55,17 +55,17 @@ def of_function(function: Callable[..., Any]) -> str:
     >>> of_function(double) == of_function(twice), of_function(double) == of_function(triple)
     (True, False)
     """
-    return "\n".join(_parts(function, _Package(function.__module__), {}, lambda module: False))
+    return "\n".join(_parts(function, _Packages(function.__module__), {}, lambda module: False))
 
 
-class _Package:
-    """The names of the modules of one package."""
+class _Packages:
+    """The names of the modules of the package that a module is in, and of this one."""
 
     def __init__(self, module: str) -> None:
-        self._top = module.partition(".")[0]
+        self._tops = {name.partition(".")[0] for name in (module, __name__)}
 
     def __contains__(self, module: object) -> bool:
-        return str(module).partition(".")[0] == self._top
+        return str(module).partition(".")[0] in self._tops
 
 
 @functools.cache

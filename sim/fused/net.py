@@ -24,7 +24,7 @@ EPSILON = 1e-12
 """Norms below it count as it, as in PyTorch's ``normalize``."""
 
 THIN = 8
-"""Fan-outs below it are summed sample by sample: tiles would be mostly empty."""
+"""Gradients of weights of a layer with fewer inputs or outputs are summed one by one: nothing has to be transposed for them."""
 
 # log(erfcx(z) / t), t = 2 / (2 + z), z >= 0, in Chebyshev polynomials of 2 t - 1:
 # numpy.polynomial.chebyshev.chebinterpolate(lambda y: np.log(scipy.special.erfcx(4 / (y + 1) - 2) * 2 / (y + 1)), 27)
@@ -177,7 +177,7 @@ def backward(
             for j in range(batch):
                 total += row[j]
             gradient[bias + o] = total
-        if fan_out < THIN:
+        if min(fan_in, fan_out) < THIN:
             for k in range(fan_in):
                 values = given[k * stride : k * stride + batch]
                 for o in range(fan_out):

@@ -46,14 +46,30 @@ def dot_row(x: Any, i: int, row: Any, dim: int, batch: int, stride: int) -> None
 
 
 @compiled(fastmath=FAST)
-def between(value: int, x: Any, i: int, j: int, dim: int, stride: int) -> Any:
-    """What a loss is given of one pair."""
-    total = x.dtype.type(0)
+def _singles(
+    value: int, x: Any, of: Any, values: Any, first: Any, at: Any, out: Any, dim: int, batch: int, stride: int
+) -> None:
+    """Fill lists of at most one sample an anchor, ``of``; -1: none."""
+    for i in range(batch):
+        values[i] = 0
     for k in range(dim):
-        a, b = x[k * stride + i], x[k * stride + j]
-        gap = a - b
-        total += a * b if value == DOT else gap * gap
-    return np.sqrt(total) if value == DISTANCE else total
+        points = x[k * stride : k * stride + batch]
+        if value == DOT:
+            for i in range(batch):
+                values[i] += points[i] * points[max(of[i], 0)]
+        else:
+            for i in range(batch):
+                gap = points[i] - points[max(of[i], 0)]
+                values[i] += gap * gap
+    if value == DISTANCE:
+        for i in range(batch):
+            values[i] = np.sqrt(values[i])
+    count = first[0] = 0
+    for i in range(batch):
+        # The next one takes the place of what isn't there.
+        at[count], out[count] = of[i], values[i]
+        count += of[i] >= 0
+        first[i + 1] = count
 
 
 @compiled(fastmath=FAST)
@@ -112,28 +128,32 @@ def find(
             choose(positive, mine, x, labels, u_pos, beyond, of_p, beyond, room, scale, groups, dim, batch, stride)
         if negative in (EASY, HARD) or (positive != ALL and negative != ALL):
             choose(negative, theirs, x, labels, u_neg, beyond, of_n, beyond, room, scale, groups, dim, batch, stride)
-    count_p = count_n = 0
-    first_p[0] = first_n[0] = 0
-    for i in range(batch):
-        if positive == ALL or negative == ALL:
-            if value != DOT or positive != ALL or negative != ALL:
-                squared_row(x, i, row, dim, batch, stride)
-            _values(value, row, x, i, entries, dim, batch, stride)
-        before = count_p
-        if positive == ALL:
-            count_p = _keep(groups, mine, i, entries, at_p, p, count_p)
-        else:
+    if positive == SEMIHARD or negative == SEMIHARD:
+        for i in range(batch if positive != ALL else 0):
             # The side that waits for the other one takes it down with it where it finds nothing.
             if (positive == SEMIHARD and of_p[i] < 0) or (negative == SEMIHARD and of_n[i] < 0):
                 of_p[i] = of_n[i] = -1
-            if of_p[i] >= 0:
-                at_p[count_p], p[count_p] = of_p[i], between(value, x, i, of_p[i], dim, stride)
-                count_p += 1
+    if positive != ALL and negative != ALL:
+        _singles(value, x, of_p, values, first_p, at_p, p, dim, batch, stride)
+        _singles(value, x, of_n, values, first_n, at_n, n, dim, batch, stride)
+        return
+    count_p = count_n = 0
+    first_p[0] = first_n[0] = 0
+    for i in range(batch):
+        if value != DOT or positive != ALL or negative != ALL:
+            squared_row(x, i, row, dim, batch, stride)
+        _values(value, row, x, i, entries, dim, batch, stride)
+        before = count_p
+        if positive == ALL:
+            count_p = _keep(groups, mine, i, entries, at_p, p, count_p)
+        elif of_p[i] >= 0:
+            at_p[count_p], p[count_p] = of_p[i], entries[of_p[i]]
+            count_p += 1
         if negative == ALL:
             count_n = _keep(groups, theirs, i, entries, at_n, n, count_n)
         elif positive != ALL or negative in (EASY, HARD):
             if of_n[i] >= 0:
-                at_n[count_n], n[count_n] = of_n[i], between(value, x, i, of_n[i], dim, stride)
+                at_n[count_n], n[count_n] = of_n[i], entries[of_n[i]]
                 count_n += 1
         elif negative == SEMIHARD:
             kept = before
@@ -237,17 +257,30 @@ def back(
     stride: int,
 ) -> None:
     """Gradient for the samples from the derivatives with respect to the lists' values, which are overwritten."""
-    row = room[0, :batch]
+    row, pulls = room[0, :batch], room[1, :batch]
     _coefficients(value, first_p[batch], p, slope_p)
     _coefficients(value, first_n[batch], n, slope_n)
-    for k in range(dim * stride):
-        gradient[k] = 0
+    for k in range(dim):
+        # What pulls an anchor is summed apart from what its partners are pulled by: no sum waits for the one before.
+        points, slopes = x[k * stride : k * stride + batch], gradient[k * stride : (k + 1) * stride]
+        for j in range(stride):
+            slopes[j] = 0
+        for i in range(batch):
+            here, total = points[i], x.dtype.type(0)
+            if _few(first_p, first_n, i):
+                for entry in range(first_p[i], first_p[i + 1]):
+                    there, slope = points[at_p[entry]], slope_p[entry]
+                    total += slope * (there if value == DOT else here - there)
+                    slopes[at_p[entry]] += slope * (here if value == DOT else there - here)
+                for entry in range(first_n[i], first_n[i + 1]):
+                    there, slope = points[at_n[entry]], slope_n[entry]
+                    total += slope * (there if value == DOT else here - there)
+                    slopes[at_n[entry]] += slope * (here if value == DOT else there - here)
+            pulls[i] = total
+        for i in range(batch):
+            slopes[i] += pulls[i]
     for i in range(batch):
-        if first_p[i + 1] - first_p[i] + first_n[i + 1] - first_n[i] <= 2:
-            for k in range(first_p[i], first_p[i + 1]):
-                _between(value, slope_p[k], x, i, at_p[k], gradient, dim, stride)
-            for k in range(first_n[i], first_n[i + 1]):
-                _between(value, slope_n[k], x, i, at_n[k], gradient, dim, stride)
+        if _few(first_p, first_n, i):
             continue
         for j in range(batch):
             row[j] = 0
@@ -259,16 +292,9 @@ def back(
 
 
 @compiled
-def _between(value: int, slope: float, x: Any, i: int, j: int, gradient: Any, dim: int, stride: int) -> None:
-    for k in range(dim):
-        here, there = k * stride + i, k * stride + j
-        if value == DOT:
-            gradient[here] += slope * x[there]
-            gradient[there] += slope * x[here]
-        else:
-            pull = slope * (x[here] - x[there])
-            gradient[here] += pull
-            gradient[there] -= pull
+def _few(first_p: Any, first_n: Any, i: int) -> bool:
+    """Whether an anchor has so few tuples that they are taken one by one."""
+    return bool(first_p[i + 1] - first_p[i] + first_n[i + 1] - first_n[i] <= 2)
 
 
 @compiled

@@ -151,8 +151,10 @@ class Program:
         optimizer = trainer.optimizer
         runs, size = len(trainer.configs), trainer.batches.size
         tables = [[tensors[k] for k in self._order] for tensors in (optimizer.parameters, *self._moments())]
-        packed = [torch.cat([t.detach().reshape(runs, -1) for t in tensors], 1) for tensors in tables]
-        theta, moment, second = (_array(t) for t in (packed if len(packed) == 3 else [*packed, packed[1][:0]]))
+        # Compiled code is told where they begin.
+        assert all(t.is_contiguous() for tensors in tables for t in tensors)
+        addresses = np.array([[t.data_ptr() for t in tensors] for tensors in (*tables, tables[-1])[:3]])
+        counts = np.array([t[0].numel() for t in tables[0]])
         index = _array(trainer.batches.take(steps))
         draws = trainer.draws
 
@@ -174,16 +176,15 @@ class Program:
         total = trainer.first.steps
         factors = [optim.schedule(trainer.first.optimizer.schedule, (trainer.steps + k) / total) for k in range(steps)]
         rate = torch.stack([optimizer.lr[self._order[k]].flatten() for k in (0, -1)], 1)  # (R, 2)
-        losses = np.zeros((steps, runs), theta.dtype)
+        losses = np.zeros((steps, runs), self._inputs.dtype)
         totals = _array(trainer.meter.total)
         kernels.over_runs(
             advance,
             runs,
             *self._stages,
             self._words,
-            theta,
-            moment,
-            second,
+            addresses,
+            counts,
             self._sizes,
             self._codes,
             self._options,
@@ -211,7 +212,6 @@ class Program:
             totals,
             self._stopped,
         )
-        self._unpack(tables, packed)
         trainer.steps += steps
         optimizer.steps += steps
         trainer.meter.steps += steps
@@ -222,11 +222,3 @@ class Program:
     def _moments(self) -> Sequence[Sequence[Tensor]]:
         optimizer = self.trainer.optimizer
         return (optimizer.first, optimizer.second) if isinstance(optimizer, optim.Adam) else (optimizer.moments,)
-
-    @staticmethod
-    @torch.no_grad()
-    def _unpack(tables: Sequence[Sequence[Tensor]], packed: Sequence[Tensor]) -> None:
-        for tensors, flat in zip(tables, packed, strict=True):
-            parts = torch.split(flat, [t[0].numel() for t in tensors], dim=1)
-            for tensor, part in zip(tensors, parts, strict=True):
-                tensor.copy_(part.view(tensor.shape))

@@ -9,6 +9,7 @@ import numpy as np
 
 from sim.compiled import compiled
 from sim.fused.choices import ALL, RANDOM, SEMIHARD, WEIGHTED
+from sim.fused.memory import gathered, scattered
 
 ADAM, SGD = 0, 1
 """Codes of the optimisers."""
@@ -171,9 +172,8 @@ def advance(
     back_through_norm: Any,
     backward: Any,
     words: Any,
-    theta: Any,
-    moment: Any,
-    second: Any,
+    addresses: Any,
+    counts: Any,
     sizes: Any,
     codes: Any,
     options: Any,
@@ -203,44 +203,51 @@ def advance(
     first: int,
     last: int,
 ) -> None:
-    """Carry the runs ``first`` to ``last - 1`` through all steps of ``index``, (steps, R, B); ``words``: whole numbers of the size of the
-    parameters' numbers."""
+    """Carry the runs ``first`` to ``last - 1`` through all steps of ``index``, (steps, R, B).
+
+    ``words``: whole numbers of the size of the parameters' numbers. ``addresses`` (3, T): of the tensors of parameters and of their
+    moments (SGD has one, and the last row is not looked at); ``counts`` (T,): how many numbers each has a run.
+    """
     steps, batch = index.shape[0], index.shape[2]
-    real = theta.dtype.type
+    real, length = inputs.dtype.type, counts.sum()
+    state = np.empty((3, length), inputs.dtype)
+    theta, moment, second = state[0], state[1], state[2]
+    kept = 3 if optimizer == ADAM else 2
     stride = (batch + 15) // 16 * 16
     total = widest = 0
     for layer in range(len(sizes)):
         total += sizes[layer] * stride
         widest = max(widest, sizes[layer])
     # What tiles write beyond a batch, or a fan-out, is never read; it has to have room.
-    acts = np.zeros(total, theta.dtype)
-    slopes = np.zeros(total if codes[0] else 1, theta.dtype)
-    up, down = np.zeros(widest * stride, theta.dtype), np.zeros(widest * stride, theta.dtype)
+    acts = np.zeros(total, inputs.dtype)
+    slopes = np.zeros(total if codes[0] else 1, inputs.dtype)
+    up, down = np.zeros(widest * stride, inputs.dtype), np.zeros(widest * stride, inputs.dtype)
     width = (widest + 15) // 16 * 16
-    turned, padded = np.zeros(width * stride, theta.dtype), np.zeros(width * width, theta.dtype)
+    turned, padded = np.zeros(width * stride, inputs.dtype), np.zeros(width * width, inputs.dtype)
     capacity_p = (batch if codes[3] == ALL else 1) * batch + 1
     capacity_n = (batch if codes[3] == ALL or codes[4] == ALL else 1) * batch + 1
     at_p, p, slope_p = (
         np.empty(capacity_p, np.int32),
-        np.empty(capacity_p, theta.dtype),
-        np.empty(capacity_p, theta.dtype),
+        np.empty(capacity_p, inputs.dtype),
+        np.empty(capacity_p, inputs.dtype),
     )
     at_n, n, slope_n = (
         np.empty(capacity_n, np.int32),
-        np.empty(capacity_n, theta.dtype),
-        np.empty(capacity_n, theta.dtype),
+        np.empty(capacity_n, inputs.dtype),
+        np.empty(capacity_n, inputs.dtype),
     )
     first_p, first_n = np.zeros(batch + 1, np.int64), np.zeros(batch + 1, np.int64)
-    norms, room = np.zeros((2, stride), theta.dtype), np.zeros((6, stride), theta.dtype)
+    norms, room = np.zeros((2, stride), inputs.dtype), np.zeros((6, stride), inputs.dtype)
     scale = np.zeros(stride, words.dtype)
     listing = codes[3] == ALL or codes[4] == ALL or codes[3] == RANDOM or codes[4] == RANDOM
     groups = np.zeros(2 * stride + (batch * (batch + 4) if listing else 0), np.int32)
-    gradient, labels = np.zeros(theta.shape[1] + 16, theta.dtype), np.zeros(stride, np.int32)
-    size, weights = theta.shape[1], theta.shape[1] - codes[6]
+    gradient, labels = np.zeros(length + 16, inputs.dtype), np.zeros(stride, np.int32)
+    weights = length - codes[6]
     for r in range(first, last):
         if stopped[r] >= 0:
             continue
-        own = theta[r]
+        for k in range(kept):
+            gathered(addresses[k], counts, r, state[k])
         for step in range(steps):
             places = index[step, r]
             for j in range(batch):
@@ -248,26 +255,28 @@ def advance(
                 if fresh:
                     row = probabilities[first_probability[r] + places[j]]
                     labels[j] = flipped(row, labels[j], u_flip[step, r, j], v_flip[step, r, j])
-                source = inputs[first_row[r] + places[j]]
+                sample = first_row[r] + places[j]
                 for k in range(sizes[0]):
-                    acts[k * stride + j] = source[k]
+                    acts[k * stride + j] = inputs[sample, k]
             loss = gradient_of(
-                forward, normalise, find, kernel, back, back_through_norm, backward, own, gradient[:size], sizes, codes, options, parameters[r], labels[:batch], u_pos[step, r],
+                forward, normalise, find, kernel, back, back_through_norm, backward, theta, gradient[:length], sizes, codes, options, parameters[r], labels[:batch], u_pos[step, r],
                 u_neg[step, r], acts, slopes, up, down, turned, padded, first_p, at_p, p, slope_p, first_n, at_n, n,
                 slope_n, norms, room, scale, groups, stride,
             )  # fmt: skip
             losses[step, r] = loss
             totals[r] += loss
-            for a, b, rate in ((0, weights, rates[r, 0]), (weights, size, rates[r, 1])):
+            for a, b, rate in ((0, weights, rates[r, 0]), (weights, length, rates[r, 1])):
                 now = real(rate * real(factors[step]))
                 shrink = real(1) - now * decay[r]
                 if optimizer == ADAM:
                     adam(
-                        own[a:b], gradient[a:b], moment[r, a:b], second[r, a:b], real(now / unbias[step, 0]), shrink,
+                        theta[a:b], gradient[a:b], moment[a:b], second[a:b], real(now / unbias[step, 0]), shrink,
                         constants, 1 / math.sqrt(unbias[step, 1]), constants[2],
                     )  # fmt: skip
                 else:
-                    sgd(own[a:b], gradient[a:b], moment[r, a:b], now, shrink, constants[0])
+                    sgd(theta[a:b], gradient[a:b], moment[a:b], now, shrink, constants[0])
             if (taken + step + 1) % check_every == 0 and not finite(totals[r]):
                 stopped[r] = taken + step + 1
                 break
+        for k in range(kept):
+            scattered(addresses[k], counts, r, state[k])

@@ -59,12 +59,11 @@ def _emit(rows: int) -> Callable[..., Any]:
         def store(value: Any, pointer: Any) -> None:
             builder.store(value, builder.bitcast(pointer, vector.as_pointer())).align = size
 
-        def is_one_of(*kinds: int) -> Any:
-            either = [builder.icmp_signed("==", kind, whole(k)) for k in kinds]
-            return builder.or_(*either)
+        def is_kind(code: int) -> Any:
+            return builder.icmp_signed("==", kind, whole(code))
 
         tile = [(r, half) for r in range(rows) for half in range(2)]
-        biased = is_one_of(BIAS, RELU)
+        biased = builder.or_(is_kind(BIAS), is_kind(RELU))
         starts = [
             builder.select(biased, spread(builder.load(builder.gep(extra, [whole(r)]))), zero) for r in range(rows)
         ]
@@ -88,15 +87,23 @@ def _emit(rows: int) -> Callable[..., Any]:
             sums[r, half].add_incoming(value, loop)
         builder.cbranch(builder.icmp_signed("<", following, depth), loop, after)
         builder.position_at_end(after)
-        for r, half in tile:
-            store(grown[r, half], at(c, whole(r), ci, half))
-        # Zero by a gate: the sums themselves, or what stands in ``extra``.
-        masked = builder.icmp_signed("==", kind, whole(MASK))
-        gate, stride = builder.select(masked, extra, c), builder.select(masked, ei, ci)
-        with builder.if_then(is_one_of(RELU, MASK)):
+
+        def put(gate: Callable[[int, int], Any] | None) -> None:
+            """Store the sums, or zero where the gate isn't open."""
             for r, half in tile:
-                is_open = builder.fcmp_ordered(">", load(at(gate, whole(r), stride, half)), zero)
-                store(builder.select(is_open, grown[r, half], zero), at(c, whole(r), ci, half))
+                value = grown[r, half]
+                if gate is not None:
+                    value = builder.select(builder.fcmp_ordered(">", gate(r, half), zero), value, zero)
+                store(value, at(c, whole(r), ci, half))
+
+        with builder.if_else(is_kind(RELU)) as (rectified, other):
+            with rectified:
+                put(lambda r, half: grown[r, half])
+            with other, builder.if_else(is_kind(MASK)) as (masked, plain):
+                with masked:
+                    put(lambda r, half: load(at(extra, whole(r), ei, half)))
+                with plain:
+                    put(None)
         return context.get_dummy_value()
 
     return generate

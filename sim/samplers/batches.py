@@ -54,39 +54,64 @@ def distinct(uniforms: Tensor, available: Tensor) -> Tensor:
     return torch.stack(picks, -1)
 
 
+LANES = 16
+"""Rows of picks that are found side by side: instructions take several at once, and no branch depends on what was drawn."""
+
+
 @compiled
-def _distinct(uniforms: Any, available: int, out: Any, ordered: Any) -> None:
-    """What `distinct` gives for one row, with room for as many whole numbers."""
+def _ranks(uniforms: Any, available: int, ranks: Any, lane: int) -> None:
+    """The rank of each of a row's picks among what is left."""
     for k in range(len(uniforms)):
         left = available - k
-        pick = min(int(uniforms[k] * left), left - 1)
-        place = 0
-        while place < k and ordered[place] <= pick:
-            pick += 1
-            place += 1
-        for later in range(k, place, -1):
-            ordered[later] = ordered[later - 1]
-        ordered[place] = pick
-        out[k] = pick
+        ranks[k, lane] = min(int(uniforms[k] * left), left - 1)
+
+
+@compiled
+def _distinct(ranks: Any, ordered: Any, before: Any, place: Any) -> None:
+    """What `distinct` makes of ranks (K, LANES), in place; the rest, int32 too, is room: (K, LANES) and twice (LANES,)."""
+    one = np.int32(1)
+    for k in range(len(ranks)):
+        for lane in range(LANES):
+            before[lane] = place[lane] = 0
+        for j in range(k):
+            for lane in range(LANES):
+                # The earlier picks in increasing order, each less the number of those below it.
+                rank, earlier = ranks[k, lane], ordered[j, lane]
+                low = np.int32(earlier <= rank)
+                ordered[j, lane] = earlier if low else max(np.int32(before[lane] - one), rank)
+                place[lane] = np.int32(place[lane] + low)
+                before[lane] = earlier
+        for lane in range(LANES):
+            rank = ranks[k, lane]
+            ordered[k, lane] = max(np.int32(before[lane] - one), rank)
+            ranks[k, lane] = np.int32(rank + place[lane])
 
 
 @compiled
 def _batches(
     uniforms: Any, sizes: Any, starts: Any, members: Any, classes: int, per_class: int, out: Any, first: int, last: int
 ) -> None:
-    """Batches of the runs ``first`` to ``last - 1``, (steps, R, B), from uniforms (steps, R, P + B)."""
-    room, labels = np.empty(max(classes, per_class), np.int64), np.zeros(max(classes, 1), np.int64)
-    within = np.empty(per_class, np.int64)
-    for step in range(len(uniforms)):
-        for r in range(first, last):
-            u = uniforms[step, r]
+    """Batches of the runs ``first`` to ``last - 1``, (steps, R, B), from uniforms (R, steps, P + B)."""
+    steps, groups = uniforms.shape[1], max(classes, 1)
+    labels, picks = np.zeros((groups, LANES), np.int32), np.zeros((per_class, LANES), np.int32)
+    ordered, room = np.empty((max(groups, per_class), LANES), np.int32), np.empty((2, LANES), np.int32)
+    for r in range(first, last):
+        for start in range(0, steps, LANES):
+            count = min(LANES, steps - start)
             if classes:
-                _distinct(u[:classes], sizes.shape[1], labels, room)
-            for c in range(len(labels)):
+                for lane in range(count):
+                    _ranks(uniforms[r, start + lane, :classes], sizes.shape[1], labels, lane)
+                _distinct(labels, ordered, room[0], room[1])
+            for c in range(groups):
                 at = c * per_class
-                _distinct(u[classes + at : classes + at + per_class], sizes[r, labels[c]], within, room)
-                for k in range(per_class):
-                    out[step, r, at + k] = members[r, starts[r, labels[c]] + within[k]]
+                for lane in range(count):
+                    u = uniforms[r, start + lane, classes + at : classes + at + per_class]
+                    _ranks(u, sizes[r, labels[c, lane]], picks, lane)
+                _distinct(picks, ordered, room[0], room[1])
+                for lane in range(count):
+                    begin = starts[r, labels[c, lane]]
+                    for k in range(per_class):
+                        out[start + lane, r, at + k] = members[r, begin + picks[k, lane]]
 
 
 class Batches:
@@ -193,7 +218,9 @@ class Batches:
 
     def _draw(self, steps: int) -> Tensor:
         per_step = self.classes + self.size
-        drawn = np.stack([s.random((steps, per_step)) for s in self._streams], axis=1)  # (steps, R, P + B)
+        drawn = np.empty((len(self._streams), steps, per_step))
+        for source, row in zip(self._streams, drawn, strict=True):
+            source.random(out=row)
         uniforms = torch.from_numpy(drawn)
         runs, present = self._sizes.shape
         if kernels.AVAILABLE:
@@ -201,6 +228,7 @@ class Batches:
             numbers = self.classes, self.per_class
             kernels.over_runs(_batches, runs, uniforms, self._sizes, self._starts, self._members, *numbers, places)
             return places
+        uniforms = uniforms.transpose(0, 1)  # (steps, R, P + B)
         if self.classes:
             labels = distinct(uniforms[..., : self.classes], torch.tensor(present))  # (steps, R, P)
         else:

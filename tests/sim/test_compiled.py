@@ -7,11 +7,13 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sim import compiled, source
 from sim.cli import training
+from sim.fused import tiles
 
 ROOT = Path(__file__).parents[2]
 
@@ -181,6 +183,15 @@ def test_code_of_a_function_holds_what_it_uses_whatever_lived_where_before(tmp_p
     exec(code + f"def every():\n    return {names}\n", module)
     found = source.of_function(module["every"]).splitlines()
     assert {str(k) for k in range(50)} <= set(found)
+
+
+@pytest.mark.parametrize("name", ["turn", "_emit_turn"])
+def test_code_of_anothers_function_holds_what_it_uses_of_this_package(name: str) -> None:
+    """Numba compiles it into the other's machine code, down to its instructions: another version of this package is another code."""
+    module: dict[str, Any] = {"__name__": "apart", "turn": tiles.turn}
+    exec("def outside(*arguments):\n    turn(*arguments)\n", module)
+    used = getattr(tiles, name)
+    assert getattr(used, "py_func", used).__code__.co_code.hex() in source.of_function(module["outside"]).splitlines()
 
 
 @pytest.mark.parametrize(
