@@ -164,14 +164,12 @@ def execute(
     todo = [c for key, c in by_key.items() if key not in done]
     if on_start is not None:
         on_start(sum(c.steps for c in todo))
-    if not todo:
-        return
     if executor is None:
         executor = suitable(todo, resources)
     limit = MOST_RUNS_TOGETHER
     if executor != "local":
         # Enough groups for all workers, and a few more, so that none waits long for the last one.
-        limit = min(limit, math.ceil(len(todo) / (2 * resources.processes)))
+        limit = min(limit, max(1, math.ceil(len(todo) / (2 * resources.processes))))
     for results, seconds in EXECUTORS[executor](groups(todo, limit), resources, on_steps or (lambda _: None)):
         for result in results:
             if result.data is not None and result.data != reading.data(result.config):

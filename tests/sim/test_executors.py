@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -185,6 +186,18 @@ def test_a_cluster_leaves_no_folder(how: signal.Signals, tmp_path: Path) -> None
         assert list(scratch.glob("collapse-dask-*"))
         assert start("short.yaml").wait(timeout=280) == 0
     assert not list(scratch.glob("*dask*"))
+
+
+def test_a_cluster_that_was_killed_at_its_end_leaves_no_folder_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All its results are stored: the next command has nothing to train, and cleans up all the same."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    configs, place = tiny(1, 1), Store(tmp_path / "store")
+    execute(configs, place)
+    (tmp_path / "collapse-dask-left" / "dask-scratch-space").mkdir(parents=True)
+    execute(configs, place, executor="dask")
+    assert not list(tmp_path.glob("*dask*"))
 
 
 @pytest.mark.slow

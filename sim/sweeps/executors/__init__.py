@@ -54,7 +54,8 @@ class Resources:
 
 
 Executor = Callable[[Sequence[Group], Resources, OnSteps], Iterator[Done]]
-"""Entered in `sim.catalogue.EXECUTORS`."""
+"""Entered in `sim.catalogue.EXECUTORS`. Called without groups, too, where a command has nothing to train: it may have to clean up after
+one that was killed."""
 
 
 def train_group(group: Group, device: str, on_steps: OnSteps | None = None) -> Done:

@@ -94,10 +94,7 @@ def scratch_folder() -> Iterator[Path]:
     >>> folder.exists()
     False
     """
-    for left in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
-        # In use, another user's, or gone by now.
-        with contextlib.suppress(OSError), _locked(left):
-            shutil.rmtree(left, ignore_errors=True)
+    _remove_left()
     unlocked = Path(tempfile.mkdtemp(prefix=f".{SCRATCH}"))
     with _locked(unlocked):
         folder = unlocked.rename(unlocked.with_name(unlocked.name[1:]))
@@ -105,6 +102,13 @@ def scratch_folder() -> Iterator[Path]:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_left() -> None:
+    for left in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
+        # In use, another user's, or gone by now.
+        with contextlib.suppress(OSError), _locked(left):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -131,6 +135,10 @@ def _told_only_once() -> Iterator[None]:
 @EXECUTORS.register("dask")
 def dask(groups: Sequence[Group], resources: Resources, on_steps: OnSteps) -> Iterator[Done]:
     """A dask cluster: the scheduler given, or one on this machine; dask moves a lost worker's groups to the others."""
+    if not groups:
+        # One that was killed between its last result and its end has left a folder, and the same command finds all done.
+        _remove_left()
+        return
     try:
         from dask import config
         from distributed import Client, LocalCluster, TimeoutError, wait
