@@ -257,28 +257,15 @@ def back(
     stride: int,
 ) -> None:
     """Gradient for the samples from the derivatives with respect to the lists' values, which are overwritten."""
-    row, pulls = room[0, :batch], room[1, :batch]
+    row = room[0, :batch]
     _coefficients(value, first_p[batch], p, slope_p)
     _coefficients(value, first_n[batch], n, slope_n)
-    for k in range(dim):
-        # What pulls an anchor is summed apart from what its partners are pulled by: no sum waits for the one before.
-        points, slopes = x[k * stride : k * stride + batch], gradient[k * stride : (k + 1) * stride]
-        for j in range(stride):
-            slopes[j] = 0
-        for i in range(batch):
-            here, total = points[i], x.dtype.type(0)
-            if _few(first_p, first_n, i):
-                for entry in range(first_p[i], first_p[i + 1]):
-                    there, slope = points[at_p[entry]], slope_p[entry]
-                    total += slope * (there if value == DOT else here - there)
-                    slopes[at_p[entry]] += slope * (here if value == DOT else there - here)
-                for entry in range(first_n[i], first_n[i + 1]):
-                    there, slope = points[at_n[entry]], slope_n[entry]
-                    total += slope * (there if value == DOT else here - there)
-                    slopes[at_n[entry]] += slope * (here if value == DOT else there - here)
-            pulls[i] = total
-        for i in range(batch):
-            slopes[i] += pulls[i]
+    for k in range(dim * stride):
+        gradient[k] = 0
+    if dim == 2 and value != DOT:
+        _few_in_plane(x, first_p, at_p, slope_p, first_n, at_n, slope_n, gradient, room, batch, stride)
+    else:
+        _few_in_space(value, x, first_p, at_p, slope_p, first_n, at_n, slope_n, gradient, room, dim, batch, stride)
     for i in range(batch):
         if _few(first_p, first_n, i):
             continue
@@ -295,6 +282,88 @@ def back(
 def _few(first_p: Any, first_n: Any, i: int) -> bool:
     """Whether an anchor has so few tuples that they are taken one by one."""
     return bool(first_p[i + 1] - first_p[i] + first_n[i + 1] - first_n[i] <= 2)
+
+
+@compiled
+def _few_in_plane(
+    x: Any,
+    first_p: Any,
+    at_p: Any,
+    slope_p: Any,
+    first_n: Any,
+    at_n: Any,
+    slope_n: Any,
+    gradient: Any,
+    room: Any,
+    batch: int,
+    stride: int,
+) -> None:
+    """The share of anchors with few tuples, for distances in the plane, where most is looked at: both coordinates at once.
+
+    What pulls an anchor is summed apart from what its partners are pulled by: no sum waits for the one before.
+    """
+    across, up = x[:batch], x[stride : stride + batch]
+    to_right, upwards = gradient[:batch], gradient[stride : stride + batch]
+    own_right, own_up = room[1, :batch], room[2, :batch]
+    for i in range(batch):
+        a, b = across[i], up[i]
+        right = above = x.dtype.type(0)
+        if _few(first_p, first_n, i):
+            for k in range(first_p[i], first_p[i + 1]):
+                j, slope = np.uint32(at_p[k]), slope_p[k]
+                pull, lift = slope * (a - across[j]), slope * (b - up[j])
+                right += pull
+                above += lift
+                to_right[j] -= pull
+                upwards[j] -= lift
+            for k in range(first_n[i], first_n[i + 1]):
+                j, slope = np.uint32(at_n[k]), slope_n[k]
+                pull, lift = slope * (a - across[j]), slope * (b - up[j])
+                right += pull
+                above += lift
+                to_right[j] -= pull
+                upwards[j] -= lift
+        own_right[i], own_up[i] = right, above
+    for i in range(batch):
+        to_right[i] += own_right[i]
+        upwards[i] += own_up[i]
+
+
+@compiled
+def _few_in_space(
+    value: int,
+    x: Any,
+    first_p: Any,
+    at_p: Any,
+    slope_p: Any,
+    first_n: Any,
+    at_n: Any,
+    slope_n: Any,
+    gradient: Any,
+    room: Any,
+    dim: int,
+    batch: int,
+    stride: int,
+) -> None:
+    """The same in any dimension, and for dot products: one coordinate after the other."""
+    own = room[1, :batch]
+    for coordinate in range(dim):
+        start = coordinate * stride
+        points, slopes = x[start : start + batch], gradient[start : start + batch]
+        for i in range(batch):
+            here, total = points[i], x.dtype.type(0)
+            if _few(first_p, first_n, i):
+                for k in range(first_p[i], first_p[i + 1]):
+                    there, slope = points[at_p[k]], slope_p[k]
+                    total += slope * (there if value == DOT else here - there)
+                    slopes[at_p[k]] += slope * (here if value == DOT else there - here)
+                for k in range(first_n[i], first_n[i + 1]):
+                    there, slope = points[at_n[k]], slope_n[k]
+                    total += slope * (there if value == DOT else here - there)
+                    slopes[at_n[k]] += slope * (here if value == DOT else there - here)
+            own[i] = total
+        for i in range(batch):
+            slopes[i] += own[i]
 
 
 @compiled
