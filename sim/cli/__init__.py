@@ -158,6 +158,13 @@ def failure(error: BaseException) -> str | None:
     return None
 
 
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl-C or SIGTERM is behind an error: one that came while compiled code was called is told as a ``SystemError``."""
+    while isinstance(error, SystemError):
+        error = error.__cause__
+    return isinstance(error, KeyboardInterrupt)
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run a command line, and give its exit code: 2 for what the user caused, said in one line."""
     try:
@@ -169,10 +176,13 @@ def run(arguments: Sequence[str]) -> int:
             error.show()  # type: ignore[attr-defined]
             return 2
         said = failure(error)
-        if said is None:
+        if _interrupted(error):
+            code = INTERRUPTED
+        elif said is None:
             raise
-        print(f"error: {said}", file=sys.stderr)
-        return 2
+        else:
+            print(f"error: {said}", file=sys.stderr)
+            return 2
     if code == INTERRUPTED:
         # The parser doesn't say what interrupted it.
         code = TERMINATED if Terminated.came else INTERRUPTED

@@ -95,6 +95,25 @@ def test_interruption_is_130(capsys: pytest.CaptureFixture[str], replace) -> Non
     assert capsys.readouterr().err == "interrupted; what is finished is kept, and the same command goes on from there\n"
 
 
+def test_an_interruption_that_compiled_code_tells_as_an_error_is_130(
+    capsys: pytest.CaptureFixture[str], replace
+) -> None:
+    """A signal that comes while compiled code is called or loaded: C gives back a value and leaves the exception set."""
+
+    def stop(cause: type[BaseException]) -> None:
+        try:
+            raise SystemError("returned a result with an exception set") from cause()
+        except SystemError as error:
+            raise SystemError("returned a result with an exception set") from error
+
+    replace(COMMANDS, "stop", lambda: stop(KeyboardInterrupt))
+    assert cli.run(["stop"]) == 130
+    assert capsys.readouterr().err == "interrupted; what is finished is kept, and the same command goes on from there\n"
+    replace(COMMANDS, "fail", lambda: stop(ValueError))
+    with pytest.raises(SystemError):
+        cli.run(["fail"])
+
+
 def test_a_command_of_a_plugin_is_a_command(tmp_path: Path, capsys: pytest.CaptureFixture[str], replace) -> None:
     def greet(name: str = "world") -> None:
         """Say hello."""
