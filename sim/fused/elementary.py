@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from sim.compiled import compiled
+from sim.compiled import AVAILABLE, compiled
 
 # No reassociation here: the differences below are exact in the order that they are written in.
 EXACT = ("contract", "nsz")
@@ -140,3 +140,14 @@ def tanh_row(x: Any, out: Any, scale: Any) -> None:
     for j in range(len(x)):
         y = (real(1) - out[j]) / (real(1) + out[j])
         out[j] = np.copysign(y, x[j])
+
+
+if not AVAILABLE:
+    # As plain Python these would take a thousand times as long.
+    def exp_row(x: Any, out: Any, scale: Any) -> None:
+        """out = exp(x)."""
+        np.exp(x, out=out)
+
+    def log_row(x: Any, out: Any, scale: Any) -> None:
+        """out = log(x)."""
+        np.log(x, out=out)

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sim.compiled import compiled
+from sim.compiled import AVAILABLE, compiled
+from sim.fused.elementary import exp_row, log_row
 
 from .kernels import exact, squared_row
 
@@ -41,10 +42,10 @@ def _components(x: Any) -> Any:
         tail += 1
         while head < tail < n:
             squared_row(x, queue[head], row)
-            new = np.flatnonzero((row <= 1) & (labels < 0))
-            labels[new] = found
-            queue[tail : tail + len(new)] = new
-            head, tail = head + 1, tail + len(new)
+            head += 1
+            for j in np.flatnonzero((row <= 1) & (labels < 0)):
+                labels[j], queue[tail] = found, j
+                tail += 1
         head = tail
         found += 1
     return labels
@@ -64,6 +65,33 @@ def components(points: Points) -> Ids:
     return labels
 
 
+def _kth(values: Any, k: int) -> Any:
+    """The value that k others come before in increasing order; values are moved (Hoare's selection)."""
+    first, last = 0, len(values) - 1
+    while first < last:
+        pivot = values[(first + last) // 2]
+        i, j = first, last
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while pivot < values[j]:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i, j = i + 1, j - 1
+        if k <= j:
+            last = j
+        elif k >= i:
+            first = i
+        else:
+            break
+    return values[k]
+
+
+# NumPy's own takes Numba seven seconds to compile.
+_chosen = exact(_kth) if AVAILABLE else lambda values, k: np.partition(values, k)[k]
+
+
 @exact
 def _spanning_tree(x: Any, smallest: int) -> Any:
     """Prim's tree of mutual reachability: ends (n - 1, 2) and lengths (n - 1,) of its edges, as they were found."""
@@ -71,18 +99,18 @@ def _spanning_tree(x: Any, smallest: int) -> Any:
     row, core = np.empty(n), np.empty(n)
     for i in range(n):
         squared_row(x, i, row)
-        core[i] = np.sqrt(np.partition(row, smallest - 1)[smallest - 1])  # a sample is its own first neighbour
+        core[i] = np.sqrt(_chosen(row, smallest - 1))  # a sample is its own first neighbour
     ends, lengths = np.empty((n - 1, 2), np.int64), np.empty(n - 1)
-    outside, nearest, source = np.full(n, True), np.full(n, np.inf), np.zeros(n, np.int64)
+    nearest, source = np.full(n, np.inf), np.zeros(n, np.int64)
+    taken = np.zeros(n)  # infinite where a sample is in the tree
     here = 0
     for step in range(n - 1):
-        outside[here] = False
+        taken[here] = np.inf
         squared_row(x, here, row)
         reach = np.maximum(np.maximum(np.sqrt(row), core), core[here])
-        nearer = outside & (reach < nearest)
-        nearest = np.where(nearer, reach, nearest)
-        source = np.where(nearer, here, source)
-        here = int(np.argmin(np.where(outside, nearest, np.inf)))
+        source = source + (here - source) * (reach < nearest)
+        nearest = np.minimum(nearest, reach)
+        here = int(np.argmin(nearest + taken))
         ends[step, 0], ends[step, 1], lengths[step] = source[here], here, nearest[here]
     return ends, lengths
 
@@ -191,55 +219,58 @@ def density_clusters(points: Points, smallest: int) -> int:
 
 
 @compiled
-def _expect(x: Any, weights: Any, means: Any, variances: Any, shares: Any) -> float:
+def _expect(x: Any, weights: Any, means: Any, variances: Any, shares: Any, room: Any, scale: Any) -> float:
     """Each component's share (k, n) of each sample; the mean log-likelihood."""
     k, m = means.shape
+    top, total, squares = room[0], room[1], room[2]
     for c in range(k):
-        squares = (x[0] - means[c, 0]) ** 2
-        for a in range(1, m):
-            squares += (x[a] - means[c, a]) ** 2
+        squares[:] = 0
+        for a in range(m):
+            squares += (x[a] - means[c, a]) * (x[a] - means[c, a])
         constant = np.log(weights[c]) - m / 2 * np.log(2 * np.pi * variances[c])
-        shares[c] = constant - squares / (2 * variances[c])
-    top = shares[0].copy()
-    for c in range(1, k):
-        top = np.maximum(top, shares[c])
-    total = np.zeros(x.shape[1])
+        np.subtract(constant, squares / (2 * variances[c]), shares[c])
+    top[:] = -np.inf
     for c in range(k):
-        shares[c] = np.exp(shares[c] - top)
+        np.maximum(top, shares[c], top)
+    total[:] = 0
+    for c in range(k):
+        np.subtract(shares[c], top, shares[c])
+        exp_row(shares[c], shares[c], scale)
         total += shares[c]
     for c in range(k):
-        shares[c] /= total
-    return float(np.mean(top + np.log(total)))
+        np.divide(shares[c], total, shares[c])
+    log_row(total, squares, scale)
+    return float(np.mean(top + squares))
 
 
 @compiled
 def _maximise(x: Any, shares: Any, weights: Any, means: Any, variances: Any) -> None:
     k, m = means.shape
     for c in range(k):
-        mass = shares[c].sum() + 10 * np.finfo(np.float64).eps
-        squares = np.zeros(x.shape[1])
+        mass, spread = shares[c].sum() + 10 * np.finfo(np.float64).eps, 0.0
         for a in range(m):
-            means[c, a] = (shares[c] * x[a]).sum() / mass
-            squares += (x[a] - means[c, a]) ** 2
-        weights[c], variances[c] = mass, (shares[c] * squares).sum() / (mass * m) + FLOOR
+            means[c, a] = np.dot(shares[c], x[a]) / mass
+            spread += np.dot(shares[c], (x[a] - means[c, a]) * (x[a] - means[c, a]))
+        weights[c], variances[c] = mass, spread / (mass * m) + FLOOR
     weights /= weights.sum()
 
 
 @compiled
 def _mixture_bic(x: Any, labels: Any, k: int) -> float:
     m, n = x.shape
-    shares = np.zeros((k, n))
+    shares, room, scale = np.zeros((k, n)), np.empty((3, n)), np.empty(n, np.int64)
     for i in range(n):
         shares[labels[i], i] = 1.0
     weights, means, variances = np.empty(k), np.empty((k, m)), np.empty(k)
     _maximise(x, shares, weights, means, variances)
     bound, change, step = -np.inf, np.inf, 0
     while abs(change) >= TOLERANCE and step < MOST_STEPS:
-        new = _expect(x, weights, means, variances, shares)
+        new = _expect(x, weights, means, variances, shares, room, scale)
         _maximise(x, shares, weights, means, variances)
         change = new - bound
         bound, step = new, step + 1
-    return float(-2 * n * _expect(x, weights, means, variances, shares) + (k * (m + 2) - 1) * math.log(n))
+    likelihood = _expect(x, weights, means, variances, shares, room, scale)
+    return float(-2 * n * likelihood + (k * (m + 2) - 1) * math.log(n))
 
 
 def mixture_bic(points: Points, labels: Ids) -> float:

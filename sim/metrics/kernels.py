@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from sim import kernels
-from sim.compiled import compiled
+from sim.compiled import AVAILABLE, compiled
 from sim.kernels import usable as usable  # what decides between a kernel here and the tensor program beside its caller
 
 from .base import Runs
@@ -46,6 +46,15 @@ def squared_row(x: Any, i: int, row: Any) -> None:
         for j in range(x.shape[1]):
             gap = x[k, j] - here
             row[j] += gap * gap
+
+
+def _plain_row(x: Any, i: int, row: Any) -> None:
+    np.square(x - x[:, i : i + 1]).sum(axis=0, out=row)
+
+
+if not AVAILABLE:
+    # As loops in Python it would take a hundred times as long; along the first axis NumPy adds one row after the other, too.
+    squared_row = _plain_row
 
 
 @compiled
@@ -146,8 +155,8 @@ def _retrieval(
         squared_row(x[r], i, row)
         a, b = span[0, r, i], span[1, r, i]
         wanted = b - a - 1
-        hits[: i - a] = row[a:i]
-        hits[i - a : wanted] = row[i + 1 : b]
+        for j in range(wanted):
+            hits[j] = row[a + j + (a + j >= i)]
         row[i] = np.inf  # a query does not find itself
         nearest = _least(hits[:wanted])
         first, size, own = 0, 0, 0
