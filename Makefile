@@ -40,6 +40,7 @@ dist: .venv/.installed-dev
 
 .venv/.installed-core: .venv/.created $(REQUIREMENTS)
 	$(PIP_INSTALL) -e ".[fast]"
+	$(BIN)/collapse compile
 	touch $@
 
 .venv/.installed-dev: .venv/.installed-core $(REQUIREMENTS)

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
-from sim import compiled, source
+from sim import ahead, cli, compiled, source
+from sim.catalogue import LOSSES
 from sim.cli import training
-from sim.fused import tiles
+from sim.fused import net, pairs, tiles
+from sim.fused.stages import Stage
 
 ROOT = Path(__file__).parents[2]
 
@@ -269,3 +271,26 @@ def test_without_numba_functions_stay_as_they_are(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(compiled, "AVAILABLE", False)
     assert compiled.compiled(textwrap.dedent) is textwrap.dedent
     assert not compiled.has_fma()
+
+
+def test_all_that_training_needs_can_be_compiled_beforehand(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = ahead.parts()
+    assert set(parts) == {ahead.EVALUATION, *ahead.STAGES, *(n for n in LOSSES if "terms" in vars(LOSSES[n]))}
+    assert len(parts) == len(set(parts)) > 12
+    stages = {value for module in (net, pairs) for value in vars(module).values() if isinstance(value, Stage)}
+    assert set(ahead.STAGES.values()) == stages
+    steps: list[int] = []
+    assert ahead.compile_part("triplet", steps.append) == "triplet" and steps == [1]
+    monkeypatch.setattr(ahead, "parts", lambda: ["normalise", ahead.EVALUATION])
+    assert cli.run(["compile", "--workers", "1"]) == 0
+    assert capsys.readouterr().out.startswith("2 parts compiled in ")
+
+
+def test_without_numba_there_is_nothing_to_compile(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(compiled, "AVAILABLE", False)
+    assert cli.run(["compile"]) == 0
+    assert capsys.readouterr().out == "nothing to compile: Numba isn't installed (class-collapse[fast])\n"
