@@ -49,6 +49,15 @@ def render(name: str, store: Store, profile: str, folder: Path, first_seed: int 
     runs' keys, versions, date. With the environment variable ``SOURCE_DATE_EPOCH`` the date is that one, and the same runs give
     the same bytes.
     """
+    written, about = draw_files(name, store, profile, folder, first_seed)
+    enter(folder, name, about)
+    return written
+
+
+def draw_files(
+    name: str, store: Store, profile: str, folder: Path, first_seed: int = 0
+) -> tuple[list[Path], dict[str, Any]]:
+    """The files of `render`, and what is to be entered in the manifest."""
     entry = FIGURES[name]
     folder.mkdir(parents=True, exist_ok=True)
     drawn_from = source(name, store, profile, first_seed)
@@ -68,8 +77,7 @@ def render(name: str, store: Store, profile: str, folder: Path, first_seed: int 
             # Laid out once, which takes as long as the drawing itself.
             figure.set_layout_engine("none")
         plt.close(figure)
-    _enter(folder / MANIFEST, name, {**about, "title": entry.title, "seconds": round(time.perf_counter() - started, 2)})
-    return written
+    return written, {**about, "title": entry.title, "seconds": round(time.perf_counter() - started, 2)}
 
 
 def provenance(name: str, profile: str, first_seed: int, configs: Sequence[RunConfig]) -> dict[str, Any]:
@@ -89,8 +97,9 @@ def provenance(name: str, profile: str, first_seed: int, configs: Sequence[RunCo
     }
 
 
-def _enter(place: Path, name: str, about: dict[str, Any]) -> None:
-    """Put a figure's entry into the manifest, beside those of the others."""
+def enter(folder: Path, name: str, about: dict[str, Any]) -> None:
+    """Put a figure's entry into the manifest, beside those of the others; one process at a time."""
+    place = folder / MANIFEST
     entries = json.loads(place.read_text()) if place.exists() else {}
     entries[name] = about
     write_json(place, dict(sorted(entries.items())))

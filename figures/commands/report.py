@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sim.catalogue import COMMANDS, FIGURES, STUDIES
 from sim.cli.options import DEFAULT_OUT, FirstSeed, Json, Out, Profile
@@ -68,14 +69,33 @@ def conclude_all(
 def drawn(
     names: Sequence[str], store: Store, profile: str, out: Path, seed: int, resources: Resources | None
 ) -> dict[str, list[Path]]:
-    """Compute what figures need of the theory, draw them, and tell how far it is; figure -> files."""
-    from figures.render import render
+    """Compute what figures need of the theory, draw them on all cores, and tell how far it is; figure -> files."""
+    from figures.render import enter
+    from sim.sweeps.executors import Resources
+    from sim.sweeps.pool import in_processes
 
     compute_missing([piece for name in names for piece in FIGURES[name].pieces(profile)], store, resources)
+    draw, processes = partial(_draw, store, profile, out, seed), (resources or Resources()).processes
     files = {}
     with progress("figures", unit="figures") as (on_start, on_steps):
         on_start(len(names))
-        for name in names:
-            files[name] = render(name, store, profile, out / "figures", seed)
-            on_steps(1)
-    return files
+        alone = processes == 1 or len(names) < WORTH_PROCESSES
+        found = (draw(name, on_steps) for name in names) if alone else in_processes(draw, names, processes, on_steps)
+        for name, written, about in found:
+            enter(out / "figures", name, about)
+            files[name] = written
+    return {name: files[name] for name in names}
+
+
+WORTH_PROCESSES = 4
+"""Figures from which on processes are started to draw them."""
+
+
+def _draw(
+    store: Store, profile: str, out: Path, seed: int, name: str, on_steps: Callable[[int], None]
+) -> tuple[str, list[Path], dict[str, Any]]:
+    from figures.render import draw_files
+
+    written, about = draw_files(name, store, profile, out / "figures", seed)
+    on_steps(1)
+    return name, written, about
