@@ -162,8 +162,8 @@ def section(rows: pd.DataFrame, about: dict[str, str]) -> str:
     if "easy" in measured:
         easy = rows[rows["section"] == "easy"].iloc[-1]
         sentences.append(
-            f"Easy positives take {easy['ratio'] - 1:+.1%} of the time of random ones ({number(easy['least'] - 1)} to "
-            f"{number(easy['most'] - 1)} as a share; random negatives)."
+            f"A step with easy positives takes {number(easy['ratio'])} times as long as one with random ones "
+            f"({number(easy['least'])}–{number(easy['most'])}; random negatives)."
         )
     if sentences:
         parts.append(" ".join(sentences))
