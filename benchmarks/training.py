@@ -1,6 +1,6 @@
 """Training many runs at once against the peers that a strong researcher would write, each doing the same work.
 
-    python benchmarks/training.py [--quick] [--csv FILE] [--readme] [--before FOLDER]
+    python benchmarks/training.py [--quick] [--cases NAMES] [--no-study] [--csv FILE] [--readme] [--before FOLDER]
 
 Run-steps a second: the number of runs times the steps each makes in a second. A step draws a batch, embeds it, mines, computes the
 loss, its gradient, and applies Adam. The peers: a loop over single runs with pytorch-metric-learning, such a loop in a process for
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import shlex
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -208,10 +209,18 @@ def show(title: str, found: list[Row]) -> None:
     console.print(table)
 
 
+def _measured(given: list[str]) -> list[str]:
+    """The options that say what is measured, without places."""
+    kept = [word for k, word in enumerate(given) if {word, given[k - 1] if k else ""}.isdisjoint({"--csv", "--before"})]
+    return [word for word in kept if not word.startswith(("--csv=", "--before="))]
+
+
 def main() -> None:
     """Measure, print, and write what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="two cases, short turns, a small study")
+    parser.add_argument("--cases", help=f"these instead, with commas: {', '.join(CASES)}")
+    parser.add_argument("--no-study", action="store_true", help="leave out the whole study at the end")
     parser.add_argument("--csv", type=Path, help="also write the rows to this file")
     parser.add_argument("--readme", action="store_true", help="only write README's section from the recorded rows")
     parser.add_argument("--before", type=Path, help="a checkout of an earlier version, whose study is timed too")
@@ -220,7 +229,11 @@ def main() -> None:
         readme.rewrite(study.ROOT / "README.md", *rows.read(RECORDED))
         return
     extent, found, best = QUICK if arguments.quick else FULL, list[Row](), dict[str, Rates]()
-    about = rows.header("python benchmarks/training.py" + (" --quick" if arguments.quick else ""))
+    if arguments.cases:
+        if unknown := set(arguments.cases.split(",")) - set(CASES):
+            parser.error(f"--cases: got {', '.join(sorted(unknown))}; allowed: {', '.join(CASES)}")
+        extent = replace(extent, cases=tuple(arguments.cases.split(",")))
+    about = rows.header(shlex.join(["python", "benchmarks/training.py", *_measured(sys.argv[1:])]))
 
     def done(title: str, more: list[Row]) -> None:
         found.extend(more)
@@ -243,8 +256,9 @@ def main() -> None:
         processes.end()
     status.update("memory of one step")
     done("memory of one step", list(memory_at_512()))
-    status.update("a whole study")
-    done("a whole study", list(studies(extent, best, arguments.before)))
+    if not arguments.no_study:
+        status.update("a whole study")
+        done("a whole study", list(studies(extent, best, arguments.before)))
     status.stop()
 
 
