@@ -96,12 +96,12 @@ def lock(folder: Path) -> FileLock:
     return FileLock(folder / "index.lock", timeout=PATIENCE)
 
 
-def connect(place: Path) -> sqlite3.Connection:
+def connect(place: Path, journal: str = "WAL") -> sqlite3.Connection:
     """A connection without transactions of its own accord, for which a damaged text is a text."""
     db = sqlite3.connect(place, timeout=PATIENCE, isolation_level=None)
     db.text_factory = lambda content: content.decode(errors="replace")
     try:
-        db.execute("PRAGMA journal_mode=WAL")
+        db.execute(f"PRAGMA journal_mode={journal}")
     except sqlite3.Error:
         db.close()
         raise
@@ -208,7 +208,8 @@ def _create(place: Path, records: Iterable[Record]) -> None:
     new = place.with_name(f"{place.name}.new")
     for leftover in (new, *_beside(new)):
         leftover.unlink(missing_ok=True)
-    with closing(connect(new)) as db:
+    # Not with a log: what a full disk keeps from the file at the end would stay in the log, unsaid, and that isn't moved with it.
+    with closing(connect(new, "DELETE")) as db:
         db.execute("BEGIN")
         db.execute(TABLE)
         db.execute(f"PRAGMA user_version = {VERSION}")
