@@ -64,8 +64,11 @@ class Store:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = writable_folder(folder)
         remove_parts(self.folder)
-        with index.lock(self.folder):
-            index.prepare(self.folder, self._upgraded)
+        try:
+            with index.lock(self.folder):
+                index.prepare(self.folder, self._upgraded)
+        except (OSError, sqlite3.Error) as error:
+            raise InvalidInput("out", str(self.folder), f"a store that can be written ({_reason(error)})") from None
         for place, saved in unsaved.found(self.folder):
             try:
                 self._write(saved)
