@@ -31,7 +31,7 @@ def pieces(_: str) -> list[Piece]:
 
     axes = {"apart": APART.tolist(), "classes_apart": CLASSES_APART.tolist()}
     return [
-        Piece(landscape, {"positive": positive, "level": level, **axes}, seconds=0.3)
+        Piece(landscape, {"positive": positive, "level": level, **axes}, seconds=0.4)
         for positive in POSITIVES
         for level in NOISE
     ]

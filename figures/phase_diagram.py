@@ -38,7 +38,7 @@ def pieces(profile: str) -> list[Piece]:
 
     restarts = 1 if profile == "tiny" else RESTARTS
     return [
-        Piece(best_free, {"p": p, "per_class": k, "restarts": restarts, "t": t, "steps": STEPS}, seconds=restarts / 12)
+        Piece(best_free, {"p": p, "per_class": k, "restarts": restarts, "t": t, "steps": STEPS}, seconds=restarts / 30)
         for t, k, p in cases(profile)
     ]
 

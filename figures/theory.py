@@ -36,9 +36,9 @@ def pieces(profile: str) -> list[Piece]:
     dimensions, squared, levels = cases(profile)
     restarts = 3 if profile == "tiny" else 6
     return [
-        *(Piece(triplet_spread, {"dim": m, "restarts": restarts}, seconds=3.0) for m in dimensions),
-        *(Piece(squared_contrastive_spread, {"p": p, "dim": m}, seconds=1.5) for p, m in squared),
-        *(Piece(easy_triplet_values, {"p": p}, seconds=0.5) for p in levels),
+        *(Piece(triplet_spread, {"dim": m, "restarts": restarts}, seconds=0.4) for m in dimensions),
+        *(Piece(squared_contrastive_spread, {"p": p, "dim": m}, seconds=0.2) for p, m in squared),
+        *(Piece(easy_triplet_values, {"p": p}, seconds=0.7) for p in levels),
     ]
 
 

@@ -16,21 +16,26 @@ STAGES: dict[str, Stage] = {
 }
 """Parts of the compiled step that all runs share, those that take longest first."""
 
-EVALUATION = "evaluation"
+EVALUATION, THEORY = "evaluation", "theory"
 
 PER_CLASS = 40
 """Samples of what is embedded: the kernels are the same for any number."""
 
 
 def parts() -> list[str]:
-    """What can be compiled apart, those that take longest first: the evaluation, stages, and each loss with the step around it.
+    """What can be compiled apart, those that take longest first: the evaluation, stages, each loss with the step around it, minimisers.
 
     Examples
     --------
     >>> parts()[:2], "triplet" in parts()
     (['evaluation', 'find'], True)
     """
-    return [EVALUATION, *STAGES, *(name for name in catalogue.LOSSES if "terms" in vars(catalogue.LOSSES[name]))]
+    return [
+        EVALUATION,
+        *STAGES,
+        *(name for name in catalogue.LOSSES if "terms" in vars(catalogue.LOSSES[name])),
+        THEORY,
+    ]
 
 
 def compile_part(part: str, on_steps: OnSteps) -> str:
@@ -49,6 +54,11 @@ def compile_part(part: str, on_steps: OnSteps) -> str:
         sample = np.arange(PER_CLASS * 2)
         points = np.random.default_rng(0).normal(size=(len(sample), 2)).astype(np.float32)
         metrics.evaluate(torch.from_numpy(points), sample // PER_CLASS, sample // (PER_CLASS // 2), heavy=True)
+    elif part == THEORY:
+        from sim.theory.descent import Search
+        from sim.theory.minimise import minimise
+
+        minimise([0, 0, 1], np.eye(2), alpha=0.5, restarts=1, search=Search(steps=1, polish=0))
     else:
         from sim.config import Batch, Loss, RunConfig
         from sim.problems import build

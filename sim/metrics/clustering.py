@@ -231,7 +231,7 @@ def _expect(x: Any, weights: Any, means: Any, variances: Any, shares: Any, room:
         np.subtract(constant, squares / (2 * variances[c]), shares[c])
     top[:] = -np.inf
     for c in range(k):
-        np.maximum(top, shares[c], top)
+        top[:] = np.maximum(top, shares[c])  # not into ``top``: Numba knows no ``out=``, and NumPy no third argument
     total[:] = 0
     for c in range(k):
         np.subtract(shares[c], top, shares[c])

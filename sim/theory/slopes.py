@@ -1,7 +1,7 @@
 """Expected losses with their slopes, for minimisers: what `sim.theory.expected.expected_loss` and autograd give, without checks.
 
 A minimiser asks thousands of times for the value of a few dozen points: there checks, and a graph of small tensors, would take nearly all of
-the time. Triplets are compiled by Numba where it is installed; otherwise the tensor program of `sim.theory.expected` sums them.
+the time. All is compiled by Numba where it is installed; otherwise the tensor program of `sim.theory.expected` sums it.
 """
 
 from __future__ import annotations
@@ -14,12 +14,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sim import kernels
+from sim import distances, kernels
 from sim.compiled import compiled
-from sim.theory.expected import easy_probabilities, triplet_sums
+from sim.theory.expected import LOSSES, easy_probabilities, triplet_sums
 
 INSERTION_UP_TO = 64
 """Points up to which an insertion sort is the fastest."""
+
+TRIPLET, MARGIN = LOSSES.index("triplet"), LOSSES.index("margin")
+SHORTEST = 1e-12
+"""Length that a vector is at least divided by, as in `torch.nn.functional.normalize`."""
 
 exact = functools.partial(compiled, fastmath=())
 
@@ -67,18 +71,25 @@ def slopes(
     ([0.5], [[0.0, 0.0, 0.0], [1.0, 0.0, -1.0], [0.0, 0.0, 0.0]])
     """
     runs, n, _ = d.shape
+    found = Slopes(d.new_zeros(runs), torch.zeros_like(d), d.new_zeros(runs))
+    if kernels.AVAILABLE:
+        boundary = np.zeros(runs) if beta is None else beta.numpy()
+        form = (LOSSES.index(loss), positive == "easy", float(alpha), squared)
+        arrays = (x.numpy() for x in (found.value, found.distances, found.beta))
+        _of_distances(d.contiguous().numpy(), p.numpy(), form, boundary, *arrays)
+        return found
     if loss == "triplet":
-        weights, constant = _triplet(d, p, alpha, positive)  # (R, n, n), (R n,)
-        value = (weights * d).sum((1, 2)) + constant.view(runs, n).sum(1)
-        return Slopes(value, weights, torch.zeros_like(value))
+        weights, constant = triplet_sums(d.reshape(-1, n), p, alpha, positive)  # (R n, n), (R n,)
+        weights = weights.view(d.shape)
+        return Slopes((weights * d).sum((1, 2)) + constant.view(runs, n).sum(1), weights, found.beta)
     off_diagonal = ~torch.eye(n, dtype=torch.bool)
     same = p @ p.T  # (n, n)
     use = same * off_diagonal if positive == "all" else easy_probabilities(d.reshape(-1, n), p).view(d.shape)
     unlike = (1 - same) * off_diagonal
     if loss == "margin":
         assert beta is not None
-        boundary = beta.view(-1, 1, 1)
-        pull, push = d - boundary + alpha, boundary + alpha - d
+        border = beta.view(-1, 1, 1)
+        pull, push = d - border + alpha, border + alpha - d
         pulls, pushes = use * (pull >= 0), unlike * (push >= 0)  # (R, n, n)
         value = (pulls * pull + pushes * push).sum((1, 2))
         return Slopes(value, pulls - pushes, (pushes - pulls).sum((1, 2)))
@@ -87,17 +98,58 @@ def slopes(
         value, weights = (use * d.square() + unlike * push.square()).sum((1, 2)), 2 * (use * d - unlike * push)
     else:
         value, weights = (use * d + unlike * push).sum((1, 2)), use - unlike * (alpha >= d)
-    return Slopes(value, weights, torch.zeros_like(value))
+    return Slopes(value, weights, found.beta)
 
 
-def _triplet(d: Tensor, p: Tensor, alpha: float, positive: str) -> tuple[Tensor, Tensor]:
-    """`sim.theory.expected.triplet_sums` of distances (R, n, n)."""
-    if not kernels.AVAILABLE:
-        weights, constant = triplet_sums(d.reshape(-1, d.shape[-1]), p, alpha, positive)
-        return weights.view(d.shape), constant
-    weights, constant = torch.zeros_like(d), d.new_zeros(d.shape[0] * d.shape[1])
-    _sum_triplets(d.contiguous().numpy(), p.numpy(), alpha, positive == "easy", weights.numpy(), constant.numpy())
-    return weights, constant
+def at_points(
+    points: np.ndarray,
+    p: np.ndarray,
+    *,
+    loss: str,
+    positive: str,
+    alpha: float,
+    beta: np.ndarray,
+    squared: bool,
+    sphere: bool,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Values (R,), and derivatives by points (R, n, m) and by boundaries (R,).
+
+    Parameters
+    ----------
+    points : ndarray, shape (R, n, m), float64
+    p : ndarray, shape (n, t), float64
+    loss, positive, alpha, squared
+        See `slopes`.
+    beta : ndarray, shape (R,)
+        Read for the margin loss only.
+    sphere : bool
+        Points are put on the unit sphere first.
+
+    Examples
+    --------
+    >>> line, p = np.array([[[0.0], [1.0], [3.0]]]), np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    >>> value, gradient, _ = at_points(
+    ...     line, p, loss="triplet", positive="all", alpha=1.5, beta=np.zeros(1), squared=False, sphere=False
+    ... )
+    >>> value.tolist(), gradient.tolist()
+    ([0.5], [[[-1.0], [2.0], [-1.0]]])
+    """
+    if kernels.AVAILABLE:
+        value, gradient, of_beta = np.zeros(len(points)), np.zeros_like(points), np.zeros(len(points))
+        form = (LOSSES.index(loss), positive == "easy", float(alpha), squared)
+        _of_points(points, p, form, beta, sphere, value, gradient, of_beta)
+        return value, gradient, of_beta
+    given = torch.from_numpy(points)
+    placed = torch.nn.functional.normalize(given, dim=-1) if sphere else given
+    d = distances.pairwise(placed)
+    found = slopes(
+        d, torch.from_numpy(p), loss=loss, positive=positive, alpha=alpha, beta=torch.from_numpy(beta), squared=squared
+    )
+    by_points = distances.gradient(placed, d, found.distances)
+    if sphere:
+        along = (by_points * placed).sum(-1, keepdim=True) * placed
+        by_points = (by_points - along) / given.norm(dim=-1, keepdim=True)
+    return found.value.numpy(), by_points.numpy(), found.beta.numpy()
 
 
 @exact
@@ -122,40 +174,137 @@ def _sort_others(row: Any, own: int, values: Any, order: Any) -> None:
 
 
 @exact
-def _sum_triplets(d: Any, p: Any, alpha: float, easy: bool, weights: Any, constant: Any) -> None:
-    """Into weights (R, n, n) and constants (R n,), zero before: the sums of `triplet_sums`, in the order in which it takes them."""
-    runs, n, _ = d.shape
-    others = n - 1
+def _triplet(d: Any, p: Any, alpha: float, easy: bool, weights: Any) -> float:
+    """Into weights (n, n), zero before, those of `triplet_sums`, in the order in which it takes them; its constants' sum."""
+    n, t = p.shape
+    others, constant = n - 1, 0.0
     values, order = np.empty(others), np.empty(others, np.int64)
     within, beyond = np.empty(others, np.int64), np.empty(others, np.int64)
     negatives, positives = np.zeros(n), np.zeros(n)
-    for r in range(runs):
-        for i in range(n):
-            _sort_others(d[r, i], i, values, order)
-            a = b = 0
+    for i in range(n):
+        _sort_others(d[i], i, values, order)
+        a = b = 0
+        for k in range(others):
+            while a < others and values[a] < values[k] + alpha:
+                a += 1
+            while b < others and values[b] + alpha <= values[k]:
+                b += 1
+            within[k], beyond[k] = a, b
+        for y in range(t):
+            none_before = 1.0
             for k in range(others):
-                while a < others and values[a] < values[k] + alpha:
-                    a += 1
-                while b < others and values[b] + alpha <= values[k]:
-                    b += 1
-                within[k], beyond[k] = a, b
-            for y in range(p.shape[1]):
-                none_before = 1.0
-                for k in range(others):
-                    has = p[order[k], y]
-                    negatives[k + 1] = negatives[k] + (1 - has)
-                    positives[k + 1] = positives[k] + (has * none_before if easy else has)
+                has = p[order[k], y]
+                negatives[k + 1] = negatives[k] + (1 - has)
+                positives[k + 1] = positives[k] + (has * none_before if easy else has)
+                none_before *= 1 - has
+            none_before = 1.0
+            for k in range(others):
+                has = p[order[k], y]
+                if easy:
+                    of_positive = has * none_before * (k + (negatives[within[k]] - negatives[k + 1]))
+                    after = positives[others] - positives[k + 1]
+                    of_negative = after + (1 - has) * (positives[k] - positives[beyond[k]])
                     none_before *= 1 - has
-                none_before = 1.0
-                for k in range(others):
-                    has = p[order[k], y]
-                    if easy:
-                        of_positive = has * none_before * (k + (negatives[within[k]] - negatives[k + 1]))
-                        after = positives[others] - positives[k + 1]
-                        of_negative = after + (1 - has) * (positives[k] - positives[beyond[k]])
-                        none_before *= 1 - has
-                    else:
-                        of_positive = has * (negatives[within[k]] - (1 - has))
-                        of_negative = (1 - has) * (positives[others] - positives[beyond[k]] - has)
-                    weights[r, i, order[k]] += p[i, y] * (of_positive - of_negative)
-                    constant[r * n + i] += alpha * p[i, y] * of_positive
+                else:
+                    of_positive = has * (negatives[within[k]] - (1 - has))
+                    of_negative = (1 - has) * (positives[others] - positives[beyond[k]] - has)
+                weights[i, order[k]] += p[i, y] * (of_positive - of_negative)
+                constant += alpha * p[i, y] * of_positive
+    return constant
+
+
+@exact
+def _easy(d: Any, p: Any, use: Any) -> None:
+    """Into use (n, n), zero before, the probabilities of `sim.theory.expected.easy_probabilities`."""
+    n, t = p.shape
+    values, order = np.empty(n - 1), np.empty(n - 1, np.int64)
+    for i in range(n):
+        _sort_others(d[i], i, values, order)
+        for y in range(t):
+            none_before = 1.0
+            for k in range(n - 1):
+                has = p[order[k], y]
+                use[i, order[k]] += p[i, y] * has * none_before
+                none_before *= 1 - has
+
+
+@exact
+def _pairs(d: Any, p: Any, form: Any, beta: float, weights: Any) -> tuple[float, float]:
+    """Into weights (n, n), zero before, the slopes of a loss over pairs; its value and its slope by the boundary."""
+    loss, easy, alpha, squared = form
+    n, t = p.shape
+    if easy:
+        _easy(d, p, weights)
+    value = of_beta = 0.0
+    for i in range(n):
+        for j in range(n):
+            if j == i:
+                continue
+            same = 0.0
+            for y in range(t):
+                same += p[i, y] * p[j, y]
+            use, unlike = weights[i, j] if easy else same, 1 - same
+            if loss == MARGIN:
+                pull, push = d[i, j] - beta + alpha, beta + alpha - d[i, j]
+                use, unlike = use if pull >= 0 else 0.0, unlike if push >= 0 else 0.0
+                value += use * pull + unlike * push
+                weights[i, j] = use - unlike
+                of_beta += unlike - use
+            elif squared:
+                push = max(alpha - d[i, j], 0.0)
+                value += use * d[i, j] ** 2 + unlike * push**2
+                weights[i, j] = 2 * (use * d[i, j] - unlike * push)
+            else:
+                value += use * d[i, j] + unlike * max(alpha - d[i, j], 0.0)
+                weights[i, j] = use - (unlike if alpha >= d[i, j] else 0.0)
+    return value, of_beta
+
+
+@exact
+def _of_distances(d: Any, p: Any, form: Any, beta: Any, value: Any, weights: Any, of_beta: Any) -> None:
+    """`slopes` of R distance matrices, into zeros."""
+    for r in range(len(d)):
+        if form[0] != TRIPLET:
+            value[r], of_beta[r] = _pairs(d[r], p, form, beta[r], weights[r])
+            continue
+        value[r] = _triplet(d[r], p, form[2], form[1], weights[r])
+        for i in range(d.shape[1]):
+            for j in range(d.shape[1]):
+                value[r] += weights[r, i, j] * d[r, i, j]
+
+
+@exact
+def _of_points(
+    points: Any, p: Any, form: Any, beta: Any, sphere: bool, value: Any, gradient: Any, of_beta: Any
+) -> None:
+    """`at_points`, into zeros."""
+    _, n, m = points.shape
+    d, weights = np.zeros((1, n, n)), np.empty((1, n, n))
+    lengths, x = np.ones(n), np.empty((n, m))
+    for r in range(len(points)):
+        for i in range(n):
+            if sphere:
+                lengths[i] = max(np.sqrt((points[r, i] ** 2).sum()), SHORTEST)
+            for a in range(m):
+                x[i, a] = points[r, i, a] / lengths[i]
+        for i in range(n):
+            for j in range(i):
+                squares = 0.0
+                for a in range(m):
+                    squares += (x[i, a] - x[j, a]) ** 2
+                d[0, i, j] = d[0, j, i] = np.sqrt(squares)
+        weights[:] = 0
+        _of_distances(d, p, form, beta[r : r + 1], value[r : r + 1], weights, of_beta[r : r + 1])
+        by_points = gradient[r]
+        for i in range(n):
+            for j in range(i):
+                if d[0, i, j] > 0:
+                    pull = (weights[0, i, j] + weights[0, j, i]) / d[0, i, j]
+                    for a in range(m):
+                        by_points[i, a] += pull * (x[i, a] - x[j, a])
+                        by_points[j, a] -= pull * (x[i, a] - x[j, a])
+        if sphere:
+            for i in range(n):
+                along = (by_points[i] * x[i]).sum()
+                for a in range(m):
+                    by_points[i, a] = (by_points[i, a] - along * x[i, a]) / lengths[i]

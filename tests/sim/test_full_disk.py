@@ -43,7 +43,7 @@ def sound(folder: Path) -> int:
 
 def on_every_disk(disk: Path, source: Path | None) -> dict[str, int]:
     """Open a store, new or a copy of one, on disks of 2 to `LARGEST` pages; how often that failed and didn't."""
-    outcomes = {"refused": 0, "opened": 0}
+    outcomes = {"refused": 0, "opened": 0, "in several lines": 0}
     expected = 0 if source is None else RUNS
     for pages in range(2, LARGEST + 1):
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={pages * PAGE}", "none", disk], check=True)
@@ -56,9 +56,8 @@ def on_every_disk(disk: Path, source: Path | None) -> dict[str, int]:
                 Store(folder)
             outcomes["opened"] += 1
         except InvalidInput as error:
-            assert "\n" not in str(error), error
-            outcomes["refused"] += 1
-        except (OSError, shutil.Error):  # the copy itself had no room
+            outcomes["refused" if "\n" not in str(error) else "in several lines"] += 1
+        except OSError:  # the copy itself had no room
             subprocess.run(["umount", disk], check=True)
             continue
         subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
@@ -88,8 +87,8 @@ def test_a_disk_of_any_size_that_fills_costs_no_run(tmp_path: Path, kind: str) -
     arguments += [str(source)] if kind == "damaged" else []
     end = subprocess.run([*command, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert end.returncode == 0, end.stdout + end.stderr
-    refused, opened = map(int, end.stdout.split())
-    assert refused > 1 and opened > 1
+    refused, opened, unclear = map(int, end.stdout.split())
+    assert refused > 1 and opened > 1 and not unclear
 
 
 if __name__ == "__main__":

@@ -25,7 +25,8 @@ from sim.sweeps import spec, store
 from sim.theory import verifier
 from sim.theory.batch import batch_loss, pair_use
 from sim.theory.certificates import NotFound, certify_c3, certify_c4, certify_c7, certify_c8
-from sim.theory.minimise import Search, minimise
+from sim.theory.descent import Search
+from sim.theory.minimise import minimise
 from sim.training import RunResult
 from tests.trust import hostile
 from tests.trust.command_line import command_line

@@ -21,8 +21,9 @@ from sim.catalogue import CLAIMS
 from sim.streams import stream
 from sim.theory.certificates import certify_c7
 from sim.theory.claims.base import Claim, CounterExample, Outcome, Setting, two_classes
+from sim.theory.descent import Search
 from sim.theory.expected import expected_loss, lower_bound
-from sim.theory.minimise import Search, minimise
+from sim.theory.minimise import minimise
 from sim.theory.verifier import verify
 from sim.verdict import Verdict
 

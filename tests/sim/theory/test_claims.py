@@ -15,7 +15,8 @@ from sim.theory.claims.base import collapse_verdict
 from sim.theory.claims.c3 import meets_condition
 from sim.theory.claims.c4 import critical
 from sim.theory.claims.c10 import off_the_pole
-from sim.theory.minimise import Search, minimise
+from sim.theory.descent import Search
+from sim.theory.minimise import minimise
 
 SHIPPED = [name for name in CLAIMS if CLAIMS[name].check.__module__.startswith("sim.theory.claims.")]
 """A plugin's claims are its own business."""

@@ -9,7 +9,8 @@ import torch
 from sim import noise
 from sim.errors import InvalidInput
 from sim.theory import expected_loss, lower_bound
-from sim.theory.minimise import Search, minimise, within_between
+from sim.theory.descent import Search
+from sim.theory.minimise import minimise, within_between
 
 CLASSES = np.repeat([0, 1], 4)
 NOISY = noise.symmetric(2, 0.9)
