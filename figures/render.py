@@ -67,15 +67,17 @@ def draw_files(
         mpl.use("Agg")
         plt.style.use(STYLE)
         figure = entry.draw(drawn_from)
+        # Laid out and measured once: each takes as long as the drawing itself.
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+        box = figure.get_tightbbox().padded(mpl.rcParams["savefig.pad_inches"])
         written = []
         text = json.dumps(about)
         pdf = {"Title": entry.title, "Subject": entry.caption, "Keywords": text, "CreationDate": None}
         for suffix, metadata in (("pdf", pdf), ("png", {"Title": entry.title, "Description": text})):
             written.append(folder / f"{name}.{suffix}")
             with whole(written[-1]) as file:
-                figure.savefig(file, format=suffix, metadata=metadata)
-            # Laid out once, which takes as long as the drawing itself.
-            figure.set_layout_engine("none")
+                figure.savefig(file, format=suffix, metadata=metadata, bbox_inches=box)
         plt.close(figure)
     return written, {**about, "title": entry.title, "seconds": round(time.perf_counter() - started, 2)}
 

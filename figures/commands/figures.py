@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from figures.commands.report import drawn
+from figures.commands.report import concluded
 from sim.catalogue import COMMANDS, FIGURES, STUDIES
 from sim.cli.options import DEFAULT_OUT, Device, FirstSeed, Out, Profile, Workers, checked_device
 from sim.cli.output import say
@@ -42,6 +42,6 @@ def figures(
     configs = [c for study in sorted(s for s in studies if s is not None) for c in STUDIES[study].runs(profile, seed)]
     if configs:
         train_missing(configs, store, "train", resources)
-    for places in drawn(chosen, store, profile, out, seed, resources).values():
+    for places in concluded([], chosen, store, profile, out, seed, resources)[1].values():
         for place in places:
             say(str(place))

@@ -16,6 +16,7 @@ from sim.cli.training import compute_missing
 from sim.errors import InvalidInput, choice, integer
 
 if TYPE_CHECKING:
+    from figures.report import Outcome
     from sim.sweeps.executors import Resources
     from sim.sweeps.store import Store
 
@@ -49,14 +50,14 @@ def conclude_all(
     profile: str, seed: int, store: Store, out: Path, json_file: Path | None, resources: Resources | None = None
 ) -> None:
     """Tables, figures and the report of stored studies, and what they came to in words."""
-    from figures.report import conclude, write_report, write_tables
+    from figures.report import write_report, write_tables
     from sim import kept_claims
 
     claims = kept_claims.read(out)
-    outcomes = [conclude(name, store, profile, seed) for name in STUDIES]
+    outcomes, files = concluded(list(STUDIES), list(FIGURES), store, profile, out, seed, resources)
     for outcome in outcomes:
         write_tables(outcome, out / "tables")
-    pictures = {name: files[1] for name, files in drawn(list(FIGURES), store, profile, out, seed, resources).items()}
+    pictures = {name: written[1] for name, written in files.items()}
     command = f"collapse reproduce --profile {profile} --seed {seed}"
     write_report(outcomes, pictures, out / "report.html", profile=profile, command=command, claims=claims)
     for outcome in outcomes:
@@ -66,36 +67,55 @@ def conclude_all(
     write_json(json_file, [{"study": o.name, **asdict(f)} for o in outcomes for f in o.findings])
 
 
-def drawn(
-    names: Sequence[str], store: Store, profile: str, out: Path, seed: int, resources: Resources | None
-) -> dict[str, list[Path]]:
-    """Compute what figures need of the theory, draw them on all cores, and tell how far it is; figure -> files."""
+def concluded(
+    studies: Sequence[str],
+    figures: Sequence[str],
+    store: Store,
+    profile: str,
+    out: Path,
+    seed: int,
+    resources: Resources | None,
+) -> tuple[list[Outcome], dict[str, list[Path]]]:
+    """Compute what figures need of the theory, conclude studies and draw figures on all cores, and tell how far it is.
+
+    Returns
+    -------
+    tuple
+        What the studies came to; figure -> files.
+    """
     from figures.render import enter
     from sim.sweeps.executors import Resources
     from sim.sweeps.pool import in_processes
 
-    compute_missing([piece for name in names for piece in FIGURES[name].pieces(profile)], store, resources)
-    draw, processes = partial(_draw, store, profile, out, seed), (resources or Resources()).processes
-    files = {}
-    with progress("figures", unit="figures") as (on_start, on_steps):
-        on_start(len(names))
-        alone = processes == 1 or len(names) < WORTH_PROCESSES
-        found = (draw(name, on_steps) for name in names) if alone else in_processes(draw, names, processes, on_steps)
-        for name, written, about in found:
-            enter(out / "figures", name, about)
-            files[name] = written
-    return {name: files[name] for name in names}
+    compute_missing([piece for name in figures for piece in FIGURES[name].pieces(profile)], store, resources)
+    parts = [*(("study", name) for name in studies), *(("figure", name) for name in figures)]
+    do, processes = partial(_do, store, profile, out, seed), (resources or Resources()).processes
+    outcomes, files = {}, {}
+    with progress("figures", unit="tables and figures" if studies else "figures") as (on_start, on_steps):
+        on_start(len(parts))
+        alone = processes == 1 or len(parts) < WORTH_PROCESSES
+        found = (do(part, on_steps) for part in parts) if alone else in_processes(do, parts, processes, on_steps)
+        for (kind, name), value in found:
+            if kind == "study":
+                outcomes[name] = value
+            else:
+                files[name], about = value
+                enter(out / "figures", name, about)
+    return [outcomes[name] for name in studies], {name: files[name] for name in figures}
 
 
 WORTH_PROCESSES = 4
-"""Figures from which on processes are started to draw them."""
+"""Tables and figures from which on processes are started to make them."""
 
 
-def _draw(
-    store: Store, profile: str, out: Path, seed: int, name: str, on_steps: Callable[[int], None]
-) -> tuple[str, list[Path], dict[str, Any]]:
+def _do(
+    store: Store, profile: str, out: Path, seed: int, part: tuple[str, str], on_steps: Callable[[int], None]
+) -> tuple[tuple[str, str], Any]:
     from figures.render import draw_files
+    from figures.report import conclude
 
-    written, about = draw_files(name, store, profile, out / "figures", seed)
+    kind, name = part
+    study = kind == "study"
+    made = conclude(name, store, profile, seed) if study else draw_files(name, store, profile, out / "figures", seed)
     on_steps(1)
-    return name, written, about
+    return part, made

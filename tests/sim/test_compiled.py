@@ -277,7 +277,12 @@ def test_all_that_training_needs_can_be_compiled_beforehand(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     parts = ahead.parts()
-    assert set(parts) == {ahead.EVALUATION, ahead.THEORY, *ahead.STAGES, *(n for n in LOSSES if "terms" in vars(LOSSES[n]))}
+    assert set(parts) == {
+        ahead.EVALUATION,
+        ahead.THEORY,
+        *ahead.STAGES,
+        *(n for n in LOSSES if "terms" in vars(LOSSES[n])),
+    }
     assert len(parts) == len(set(parts)) > 12
     stages = {value for module in (net, pairs) for value in vars(module).values() if isinstance(value, Stage)}
     assert set(ahead.STAGES.values()) == stages
