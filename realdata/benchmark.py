@@ -66,7 +66,7 @@ def configs(
     >>> [(c.negative, c.positive) for c in runs]
     [('distance_weighted', 'random'), ('distance_weighted', 'easy')]
     """
-    integer("seeds", seeds, 1)
+    seeds = integer("seeds", seeds, 1)
     sides = [(loss, n) for loss in losses for n in negatives or [LOSSES[loss].published_negative]]
     return grid(
         {"data.name": dataset, **SETTINGS, **(settings or {})},

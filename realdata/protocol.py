@@ -75,7 +75,7 @@ class Protocol:
         for name, least in (("per_super", 2), ("merge_seed", 0), ("limit", 1), ("test_limit", 1)):
             value = getattr(self, name)
             if value is not None:
-                integer(name, value, least)
+                object.__setattr__(self, name, integer(name, value, least))
         if self.kind == "merged" and self.per_super is None:
             raise InvalidInput("per_super", None, "an integer >= 2 with protocol = merged")
         for name in ("per_super", "merge_seed"):
@@ -221,7 +221,7 @@ def problem(
     (200, 50, 2)
     """
     if size is not None:
-        integer("size", size, 4)
+        size = integer("size", size, 4)
         if features is not None:
             raise InvalidInput("size", size, "nothing with features: the backbone decides")
     chosen = Protocol(protocol, per_super, merge_seed, limit, test_limit)

@@ -78,22 +78,29 @@ MATRICES_OF_A_BATCH = 4
 """Of B x B float32 numbers that any loss of pairs holds at the least."""
 
 
+def _encodes(text: str) -> bool:
+    """Whether a text can be written: half a surrogate pair can't."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def _plain(value: Any, levels: int = MOST_LEVELS) -> Any:
-    """A parameter as JSON's types; arrays and scalars of NumPy become lists and numbers."""
+    """A parameter as JSON's types; tuples, and arrays and scalars of NumPy, become lists and numbers."""
     if hasattr(value, "tolist"):
         value = value.tolist()
-    if value is None or isinstance(value, (bool, str)):
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str) and _encodes(value):
         return value
     if isinstance(value, int) and abs(value) <= LARGEST:
         return value
     if isinstance(value, float) and math.isfinite(value):
         return value
     if isinstance(value, (list, tuple)) and levels:
-        return type(value)(_plain(v, levels - 1) for v in value)
-    if isinstance(value, Mapping) and levels and all(isinstance(k, str) for k in value):
+        return [_plain(v, levels - 1) for v in value]
+    if isinstance(value, Mapping) and levels and all(isinstance(k, str) and _encodes(k) for k in value):
         return {k: _plain(v, levels - 1) for k, v in value.items()}
     raise ValueError(
-        "texts, truth values, finite numbers of at most 64 bits, and lists and mappings (by text) of them, "
+        "texts (of Unicode), truth values, finite numbers of at most 64 bits, and lists and mappings (by text) of them, "
         f"at most {MOST_LEVELS} in each other"
     )
 

@@ -25,7 +25,7 @@ def reproduce(
     from sim.sweeps.store import Store
 
     choice("profile", profile, PROFILES)
-    integer("seed", seed, 0)
+    seed = integer("seed", seed, 0)
     resources = Resources(checked_device(device), workers)
     store = Store(out / "store")
     configs = []

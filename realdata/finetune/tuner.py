@@ -55,7 +55,7 @@ class Resources:
 
     def __post_init__(self) -> None:
         for name, least in (("chunk", 1), ("workers", 0), ("save_every", 1)):
-            integer(name, getattr(self, name), least)
+            object.__setattr__(self, name, integer(name, getattr(self, name), least))
 
 
 class FineTuner:

@@ -80,7 +80,7 @@ def checked_seeds(first: int, number: int) -> range:
     >>> checked_seeds(3, 2)
     range(3, 5)
     """
-    integer("seeds", number, 1, MOST_SEEDS)
+    number = integer("seeds", number, 1, MOST_SEEDS)
     last = integer("seed", first, 0) + number
     if last > LARGEST:
         raise InvalidInput("seed", first, f"0 to {LARGEST - number}, for {number} seeds")

@@ -282,10 +282,10 @@ def generate(
     samples_per_mode = integer("samples_per_mode", samples_per_mode, 2, MOST_SAMPLES // (classes * modes_per_class))
     dim = integer(f"dim ({name})", dim, found.min_dim, MOST_DIMENSIONS)
     seed = integer("seed", seed, 0)
-    number("separation", separation, "a number, 1e-6 to 1e9", lambda v: 1e-6 <= v <= 1e9)
-    number("overlap", overlap, "0 <= overlap < 1", lambda v: 0 <= v < 1)
-    number("class_imbalance", class_imbalance, "a number, 1 to 1e9", lambda v: 1 <= v <= 1e9)
-    number("mode_imbalance", mode_imbalance, "a number, 1 to 1e9", lambda v: 1 <= v <= 1e9)
+    separation = number("separation", separation, "a number, 1e-6 to 1e9", lambda v: 1e-6 <= v <= 1e9)
+    overlap = number("overlap", overlap, "0 <= overlap < 1", lambda v: 0 <= v < 1)
+    class_imbalance = number("class_imbalance", class_imbalance, "a number, 1 to 1e9", lambda v: 1 <= v <= 1e9)
+    mode_imbalance = number("mode_imbalance", mode_imbalance, "a number, 1 to 1e9", lambda v: 1 <= v <= 1e9)
     choice("split", split, ("train", "test"))
     for option, value in options.items():
         if option not in found.options:

@@ -63,7 +63,7 @@ def spirals(layout: Layout, *, turns: float = 0.5) -> np.ndarray:
     Traceback (most recent call last):
     sim.errors.InvalidInput: turns: got 0; allowed: a number, 1e-6 to 1e6
     """
-    number("turns", turns, "a number, 1e-6 to 1e6", lambda v: 1e-6 <= v <= 1e6)
+    turns = number("turns", turns, "a number, 1e-6 to 1e6", lambda v: 1e-6 <= v <= 1e6)
     inner, outer = 0.35, 1.0
     along = layout.points.uniform(inner, outer, len(layout.cell))
     within = (layout.t - 1) * layout.gap + 1.0

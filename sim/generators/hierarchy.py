@@ -23,7 +23,7 @@ def hierarchy(layout: Layout, *, superclasses: int = 2) -> tuple[np.ndarray, np.
     >>> {(int(c), int(s)) for c, s in zip(sample.classes, sample.superclasses)} == {(0, 0), (1, 1), (2, 0), (3, 1)}
     True
     """
-    integer("superclasses", superclasses, 1, layout.t)
+    superclasses = integer("superclasses", superclasses, 1, layout.t)
 
     def polygon(corners: int, side: float) -> np.ndarray:
         if corners == 1:

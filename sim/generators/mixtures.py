@@ -42,7 +42,7 @@ def nuisance_mixture(layout: Layout, *, nuisance_std: float = 0.5) -> np.ndarray
     # Imported here, as everyone imports `sim.generators`, and SciPy is slow to load.
     from scipy import stats
 
-    number("nuisance_std", nuisance_std, "a number, 0 to 1e9", lambda v: 0 <= v <= 1e9)
+    nuisance_std = number("nuisance_std", nuisance_std, "a number, 0 to 1e9", lambda v: 0 <= v <= 1e9)
     integer("dim (nuisance_mixture)", layout.dim, 3, MOST_ROTATED)
     plane = layout.blur(cell_centres(layout)[layout.cell] + layout.offsets()[layout.classes])
     nuisance = nuisance_std * layout.points.normal(size=(len(plane), layout.dim - 2))  # (n, d - 2)

@@ -34,7 +34,7 @@ def _build(kind: str, name: str, params: dict[str, Any], given: dict[str, Any]) 
         )
         raise InvalidInput("loss.name", "pml", allowed)
     module = {"loss": losses, "miner": miners, "distance": distances, "reducer": reducers}[kind]
-    found = getattr(module, name, None)
+    found = getattr(module, name, None) if isinstance(name, str) else None
     if not inspect.isclass(found):
         classes = sorted(n for n, c in vars(module).items() if inspect.isclass(c) and not n.startswith("Base"))
         raise InvalidInput(f"loss.params.{kind}", name, "one of " + ", ".join(classes))

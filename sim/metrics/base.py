@@ -82,13 +82,18 @@ class Options:
     def __post_init__(self) -> None:
         for name in ("k_max", "max_bytes"):
             object.__setattr__(self, name, integer(name, getattr(self, name), least=1))
-        if isinstance(self.ks, str) or not np.iterable(self.ks) or np.size(self.ks) == 0:
+        ks = tuple(self.ks) if np.iterable(self.ks) and not isinstance(self.ks, str) else ()
+        if not ks:
             raise InvalidInput("ks", self.ks, "one or more integers in a sequence, such as (1, 10)")
-        object.__setattr__(self, "ks", tuple(integer("ks", k, 1, 10**9) for k in self.ks))
-        number("scale", self.scale, "a finite number above 0", lambda v: v > 0)
-        if self.link_distance is not None:
-            number("link_distance", self.link_distance, "None or a finite number of at least 0", lambda v: v >= 0)
-        number("min_fraction", self.min_fraction, "a number in [0, 1]", lambda v: 0 <= v <= 1)
+        object.__setattr__(self, "ks", tuple(integer("ks", k, 1, 10**9) for k in ks))
+        checks: tuple[tuple[str, str, Callable[[float], bool]], ...] = (
+            ("scale", "a finite number above 0", lambda v: v > 0),
+            ("link_distance", "None or a finite number of at least 0", lambda v: v >= 0),
+            ("min_fraction", "a number in [0, 1]", lambda v: 0 <= v <= 1),
+        )
+        for name, allowed, ok in checks:
+            if name != "link_distance" or self.link_distance is not None:
+                object.__setattr__(self, name, number(name, getattr(self, name), allowed, ok))
 
 
 DEFAULT = Options()

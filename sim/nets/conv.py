@@ -58,7 +58,7 @@ class Conv(Net):
         super().__init__(dim=dim, normalize=normalize)
         if len(shape) != 3 or min(shape[1:]) < 4:
             raise InvalidInput("x", shape, "images (channels, height >= 4, width >= 4) for net.kind = conv")
-        integer("net.params.width", width, 1)
+        width = integer("net.params.width", width, 1)
         self.activation = activation_of(activation)
         channels = (shape[0], width, 2 * width)
         self.kernels = nn.ParameterList(

@@ -58,8 +58,8 @@ class MLP(Net):
         activation: str = "relu",
     ) -> None:
         super().__init__(dim=dim, normalize=normalize)
-        integer("net.params.width", width, 1)
-        integer("net.params.depth", depth, 0)
+        width = integer("net.params.width", width, 1)
+        depth = integer("net.params.depth", depth, 0)
         self.activation = activation_of(activation)
         sizes = [math.prod(shape), *[width] * depth, dim]
         self.weights = nn.ParameterList(

@@ -51,7 +51,7 @@ class Table(Net):
         scale: float = 1.0,
     ) -> None:
         super().__init__(dim=dim, normalize=normalize)
-        number("net.params.scale", scale, "a finite number > 0", lambda v: v > 0)
+        scale = number("net.params.scale", scale, "a finite number > 0", lambda v: v > 0)
         self.positions = initial(keys, "positions", (samples, dim), scale)
 
     def embed(self, x: Tensor, index: Tensor) -> Tensor:

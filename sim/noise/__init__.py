@@ -22,11 +22,12 @@ from sim.streams import stream
 ROW_SUM_TOLERANCE = 1e-8
 
 
-def _check_keep(t: int, p: float) -> None:
+def _checked_keep(t: int, p: float) -> float:
     if t < 2:
         raise InvalidInput("t", t, "at least 2 classes (with one there is no other label to flip to)")
     if not 0 < p <= 1:
         raise InvalidInput("p", p, "0 < p <= 1 (p = 1 - noise is the probability of keeping the label)")
+    return float(p)
 
 
 def symmetric(t: int, p: float) -> np.ndarray:
@@ -53,7 +54,7 @@ def symmetric(t: int, p: float) -> np.ndarray:
     >>> symmetric(3, 0.8).round(3).tolist()[0]
     [0.8, 0.1, 0.1]
     """
-    _check_keep(t, p)
+    p = _checked_keep(t, p)
     matrix = np.full((t, t), (1 - p) / (t - 1))
     np.fill_diagonal(matrix, p)
     return matrix
@@ -67,7 +68,7 @@ def pair_flip(t: int, p: float) -> np.ndarray:
     >>> pair_flip(3, 0.75).tolist()[2]
     [0.25, 0.0, 0.75]
     """
-    _check_keep(t, p)
+    p = _checked_keep(t, p)
     return p * np.eye(t) + (1 - p) * np.roll(np.eye(t), 1, axis=1)
 
 
@@ -208,7 +209,7 @@ def check(kind: str, level: float, options: dict[str, Any]) -> Kind:
     Traceback (most recent call last):
     sim.errors.InvalidInput: noise: got 1.0; allowed: 0 <= noise < 1
     """
-    number("noise", level, "0 <= noise < 1", lambda v: 0 <= v < 1)
+    level = number("noise", level, "0 <= noise < 1", lambda v: 0 <= v < 1)
     found = NOISE_KINDS[kind]
     takes("noise.params", found.options_of, options, given=("t", "sample", "level"))
     return found
@@ -243,7 +244,7 @@ def label_probabilities(kind: str, level: float, sample: Sample, **options: Any)
     >>> label_probabilities("symmetric", 0.2, sample).round(3).tolist()
     [[0.8, 0.2], [0.2, 0.8]]
     """
-    return check(kind, level, options).probabilities(sample, level, **options)
+    return check(kind, level, options).probabilities(sample, float(level), **options)
 
 
 def transition(kind: str, t: int, level: float, **options: Any) -> np.ndarray:
@@ -263,7 +264,7 @@ def transition(kind: str, t: int, level: float, **options: Any) -> np.ndarray:
     if matrix is None:
         have = ", ".join(k for k in NOISE_KINDS if NOISE_KINDS[k].transition is not None)
         raise InvalidInput("noise.kind", kind, f"one of {have}; {kind} noise has label probabilities, but no matrix")
-    return matrix(t, level, **options)
+    return matrix(t, float(level), **options)
 
 
 def flip(probabilities: Tensor, classes: Tensor, u: Tensor, v: Tensor) -> Tensor:
@@ -365,7 +366,7 @@ def empirical_transition(classes: np.ndarray, labels: np.ndarray, t: int) -> np.
     >>> empirical_transition(np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1]), 2).tolist()
     [[0.5, 0.5], [0.0, 1.0]]
     """
-    integer("t", t, 1)
+    t = integer("t", t, 1)
     within_memory("t", t, 8 * t**2)
     _check_ids("classes", classes, t)
     _check_ids("labels", labels, t)

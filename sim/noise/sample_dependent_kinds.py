@@ -22,7 +22,7 @@ def _instance(sample: Sample, level: float, *, sharpness: float = 4.0) -> np.nda
     from scipy.optimize import brentq
     from scipy.spatial import cKDTree
 
-    number("noise.params.sharpness", sharpness, "a number, 0 to 300", lambda v: 0 <= v <= 300)
+    sharpness = number("noise.params.sharpness", sharpness, "a number, 0 to 300", lambda v: 0 <= v <= 300)
     x = sample.x.reshape(sample.n, -1)  # (n, d)
     own, other, destination = np.empty(sample.n), np.full(sample.n, np.inf), np.zeros(sample.n, dtype=np.int64)
     trees = [cKDTree(x[sample.classes == c]) for c in range(sample.t)]
@@ -58,9 +58,9 @@ def _one_mode(sample: Sample, level: float, *, mode: int = 0, classes: Sequence[
     if classes is not None and not isinstance(classes, Sequence):
         raise InvalidInput("noise.params.classes", classes, "a list of classes")
     for c in range(sample.t) if classes is None else classes:
-        integer("noise.params.classes", c, 0, sample.t - 1)
+        c = integer("noise.params.classes", c, 0, sample.t - 1)
         modes = np.unique(sample.modes[sample.classes == c])
-        integer("noise.params.mode", mode, 0, len(modes) - 1)
+        mode = integer("noise.params.mode", mode, 0, len(modes) - 1)
         hit |= sample.modes == modes[mode]
     clean, noisy = np.eye(sample.t)[sample.classes], symmetric(sample.t, 1 - level)[sample.classes]
     mixed: np.ndarray = np.where(hit[:, None], noisy, clean)

@@ -83,7 +83,7 @@ def pair_use(transition: Any, per_class: int, *, needs_both: bool = True) -> tup
     """
     matrix = noise.asymmetric(transition)
     t = len(matrix)
-    integer("per_class", per_class, 2, max(2, MOST_IN_A_BATCH // t))
+    per_class = integer("per_class", per_class, 2, max(2, MOST_IN_A_BATCH // t))
     u, v = np.zeros((t, t)), np.zeros((t, t))
     rest = t * per_class - 2
     same = np.arange(rest + 1)  # how many of the rest may have the anchor's label
@@ -156,7 +156,7 @@ def batch_loss(
     ... )
     Estimate(value=0.5, standard_error=0.0, draws=0)
     """
-    check_loss(loss, "all", alpha, beta, squared)
+    alpha, beta = check_loss(loss, "all", alpha, beta, squared)
     labels, matrix = check_labels(classes, transition)
     choice("positive", positive, CHOICES)
     choice("negative", negative, CHOICES[:2])
@@ -171,7 +171,7 @@ def batch_loss(
             whole = expected_loss(distances, labels, matrix, loss=loss, alpha=alpha, squared=squared)
             return Estimate(share * float(whole))
     else:
-        integer("per_class", per_class, 2, int(sizes.min()))
+        per_class = integer("per_class", per_class, 2, int(sizes.min()))
     uniform_or_triplet = batch_size is not None or loss == "triplet"
     if uniform_or_triplet or positive != negative or (loss == "margin" and positive == "all"):
         if points is None:
@@ -226,8 +226,8 @@ def _drawn_batches(
     labels: np.ndarray, matrix: np.ndarray, pools: list[tuple[np.ndarray, int]], draws: int, seed: int
 ) -> _Drawn:
     """``draws`` batches of k samples out of each pool, labelled afresh."""
-    integer("draws", draws, 2)
-    integer("seed", seed, 0)
+    draws = integer("draws", draws, 2)
+    seed = integer("seed", seed, 0)
     longest = max(len(pool) for pool, _ in pools)
     within_memory("draws", draws, 8 * draws * max(longest, sum(k for _, k in pools) ** 2))
     rng = stream(seed, "batch loss")

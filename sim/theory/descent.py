@@ -94,17 +94,18 @@ class Search:
     spread: float | None = None
 
     def check(self) -> None:
-        """Refuse what isn't a search.
+        """Refuse what isn't a search; its numbers are Python's afterwards.
 
         Raises
         ------
         InvalidInput
         """
-        integer("search.steps", self.steps, 0)
-        integer("search.polish", self.polish, 0)
-        number("search.rate", self.rate, "a finite number > 0", lambda v: v > 0)
+        for name in ("steps", "polish"):
+            object.__setattr__(self, name, integer(f"search.{name}", getattr(self, name), 0))
+        object.__setattr__(self, "rate", number("search.rate", self.rate, "a finite number > 0", lambda v: v > 0))
         if self.spread is not None:
-            number("search.spread", self.spread, "a finite number >= 0, or None", lambda v: v >= 0)
+            spread = number("search.spread", self.spread, "a finite number >= 0, or None", lambda v: v >= 0)
+            object.__setattr__(self, "spread", spread)
 
 
 def _squares(x: np.ndarray) -> np.ndarray:

@@ -78,7 +78,8 @@ def check_distances(distances: Any, n: int) -> Tensor:
     sim.errors.InvalidInput: distances: got 1.0; allowed: a symmetric matrix
     """
     try:
-        d = torch.as_tensor(distances)
+        # Not from lists by itself: PyTorch would take their numbers for float32.
+        d = distances if isinstance(distances, Tensor) else torch.as_tensor(np.asarray(distances))
     except (TypeError, ValueError, RuntimeError):
         raise InvalidInput("distances", type(distances), f"an array of numbers (..., {n}, {n})") from None
     if d.dim() < 2 or d.shape[-2:] != (n, n):
@@ -99,8 +100,8 @@ def check_distances(distances: Any, n: int) -> Tensor:
     return d
 
 
-def check_loss(loss: str, positive: str, alpha: float, beta: Any, squared: bool) -> None:
-    """Refuse what isn't a loss of this module.
+def check_loss(loss: str, positive: str, alpha: float, beta: Any, squared: bool) -> tuple[float, Any]:
+    """Refuse what isn't a loss of this module; alpha and beta, as float where they are numbers.
 
     Raises
     ------
@@ -114,15 +115,17 @@ def check_loss(loss: str, positive: str, alpha: float, beta: Any, squared: bool)
     """
     choice("loss", loss, LOSSES)
     choice("positive", positive, POSITIVES)
-    number("alpha", alpha, "a finite number > 0", lambda v: v > 0)
+    choice("squared", squared, (False, True))
+    alpha = number("alpha", alpha, "a finite number > 0", lambda v: v > 0)
     if loss == "margin" and beta is None:
         raise InvalidInput("beta", None, "a number or a tensor, for the margin loss")
     if loss == "margin" and not (isinstance(beta, Tensor) and beta.is_floating_point()):
-        number("beta", beta, "a finite number or a tensor of them, for the margin loss", lambda _: True)
+        beta = number("beta", beta, "a finite number or a tensor of them, for the margin loss", lambda _: True)
     if loss != "margin" and beta is not None:
         raise InvalidInput("beta", beta, f"None: the {loss} loss has no beta")
     if squared and loss != "contrastive":
         raise InvalidInput("squared", squared, f"False: squared terms belong to the contrastive loss, not to {loss}")
+    return alpha, beta
 
 
 def same_label(classes: Any, transition: Any) -> np.ndarray:
@@ -224,7 +227,7 @@ def expected_loss(
     >>> round(expected_loss(distances, [0, 0, 1], noisy, alpha=1.5, positive="easy").item(), 4)
     1.175
     """
-    check_loss(loss, positive, alpha, beta, squared)
+    alpha, beta = check_loss(loss, positive, alpha, beta, squared)
     labels, matrix = check_labels(classes, transition)
     d = check_distances(distances, len(labels))  # (..., n, n)
     n, leading = len(labels), d.shape[:-2]
@@ -363,7 +366,7 @@ def lower_bound(classes: Any, transition: Any, *, loss: str = "triplet", alpha: 
     0.0
     """
     choice("loss", loss, ("triplet", "margin"))
-    number("alpha", alpha, "a finite number > 0", lambda v: v > 0)
+    alpha = number("alpha", alpha, "a finite number > 0", lambda v: v > 0)
     labels, matrix = check_labels(classes, transition)
     t = len(matrix)
     sizes = np.bincount(labels, minlength=t).astype(np.float64)

@@ -139,16 +139,16 @@ def minimise(
     """
     labels, matrix = check_labels(classes, transition)
     choice("geometry", geometry, GEOMETRIES)
-    integer("dim", dim, 1 if geometry == "plane" else 2)
-    integer("restarts", restarts, 1)
-    integer("seed", seed, 0)
+    dim = integer("dim", dim, 1 if geometry == "plane" else 2)
+    restarts = integer("restarts", restarts, 1)
+    seed = integer("seed", seed, 0)
     if isinstance(beta, str) and beta != "learn":
         raise InvalidInput("beta", beta, "a number, 'learn' or None")
-    check_loss(
+    alpha, _ = check_loss(
         loss, positive, alpha, alpha if loss == "margin" and isinstance(beta, (str, type(None))) else beta, squared
     )
     if bound is not None:
-        number("bound", bound, "a finite number or None", lambda _: True)
+        bound = number("bound", bound, "a finite number or None", lambda _: True)
     search = search or Search()
     search.check()
     n = len(labels)

@@ -74,7 +74,7 @@ def slopes(
     found = Slopes(d.new_zeros(runs), torch.zeros_like(d), d.new_zeros(runs))
     if kernels.AVAILABLE:
         boundary = np.zeros(runs) if beta is None else beta.numpy()
-        form = (LOSSES.index(loss), positive == "easy", float(alpha), squared)
+        form = (LOSSES.index(loss), positive == "easy", float(alpha), bool(squared))
         arrays = (x.numpy() for x in (found.value, found.distances, found.beta))
         _of_distances(d.contiguous().numpy(), p.numpy(), form, boundary, *arrays)
         return found
@@ -136,7 +136,7 @@ def at_points(
     """
     if kernels.AVAILABLE:
         value, gradient, of_beta = np.zeros(len(points)), np.zeros_like(points), np.zeros(len(points))
-        form = (LOSSES.index(loss), positive == "easy", float(alpha), squared)
+        form = (LOSSES.index(loss), positive == "easy", float(alpha), bool(squared))
         _of_points(points, p, form, beta, sphere, value, gradient, of_beta)
         return value, gradient, of_beta
     given = torch.from_numpy(points)

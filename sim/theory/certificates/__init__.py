@@ -99,6 +99,9 @@ Arrangement = Literal["line", "pairs"]
 MOST_SAMPLES = 100
 """Of a certificate: the verifier's limit."""
 
+MOST_SEARCHED = 60
+"""Samples up to which a better embedding is looked for: seconds; the time grows with the fourth power."""
+
 MOST_CHARACTERS = 100
 """Of a rational given as text."""
 
@@ -189,10 +192,12 @@ def _rational(field: str, value: Rational, allowed: str, ok: Callable[[Fraction]
     raise InvalidInput(field, value, allowed)
 
 
-def _setting(p: Rational, per_class: int, alpha: Rational, t: int) -> tuple[tuple[int, ...], Matrix, Fraction]:
+def _setting(
+    p: Rational, per_class: int, alpha: Rational, t: int, most: int = MOST_SAMPLES
+) -> tuple[tuple[int, ...], Matrix, Fraction]:
     """Classes, transition matrix of symmetric noise and margin, checked."""
-    integer("t", t, 2, MOST_SAMPLES // 2)
-    integer("per_class", per_class, 2, MOST_SAMPLES // t)
+    t = integer("t", t, 2, most // 2)
+    per_class = integer("per_class", per_class, 2, most // t)
     keep = _rational("p", p, 'a rational in [0, 1], such as "9/10"', lambda x: 0 <= x <= 1)
     margin = _rational("alpha", alpha, 'a rational > 0, such as "1/2"', lambda x: x > 0)
     flip = (1 - keep) / (t - 1)
@@ -294,7 +299,7 @@ def certify_c7(p: Rational, per_class: int, alpha: Rational, t: int = 2) -> Cert
     >>> certificate.better.value < certificate.collapsed_bound
     True
     """
-    classes, transition, a = _setting(p, per_class, alpha, t)
+    classes, transition, a = _setting(p, per_class, alpha, t, MOST_SEARCHED)
     points, bound, collapsed = _collapsed(classes, transition, "triplet", a)
     better = better_on_line(classes, transition, "triplet", a)
     if better.value >= bound:
@@ -331,7 +336,7 @@ def certify_c8(
     >>> certify_c8("3/5", 3, 1, t=3).verdict
     'fails'
     """
-    classes, transition, a = _setting(p, per_class, alpha, t)
+    classes, transition, a = _setting(p, per_class, alpha, t, MOST_SEARCHED)
     points, bound, collapsed = _collapsed(classes, transition, "margin", a)
     everything = margin_easy_global_bound(classes, transition, a)
     better = None

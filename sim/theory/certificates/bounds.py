@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -46,20 +48,25 @@ def pair_bound(classes: Sequence[int], transition: Matrix, *, loss: Loss, alpha:
     >>> pair_bound([0, 0, 0, 0, 1, 1, 1, 1], noisy, loss="triplet", alpha=Fraction("1/2"))
     Fraction(378, 25)
     """
-    n = len(classes)
-    rows = [transition[c] for c in classes]
-    same = [[sum((p * q for p, q in zip(x, y, strict=True)), ZERO) for y in rows] for x in rows]
-    total = ZERO
-    for i in range(n):
-        others = [j for j in range(n) if j != i]
+    t = len(transition)
+    sizes = class_sizes(classes, t)
+    # Whole numbers over one denominator: a hundred times as fast as fractions.
+    unit = math.lcm(*(x.denominator for row in transition for x in row))
+    rows = [[int(x * unit) for x in row] for row in transition]
+    same = [[sum(map(operator.mul, x, y)) for y in rows] for x in rows]  # times unit^2
+    total = 0  # times unit^2 for the margin loss, unit^3 for triplets
+    for a in range(t):
+        others = [size - (c == a) for c, size in enumerate(sizes)]
         if loss == "margin":
-            total += sum((min(same[i][j], 1 - same[i][j]) for j in others), ZERO)
+            total += sizes[a] * sum(k * min(s, unit**2 - s) for k, s in zip(others, same[a], strict=True))
             continue
-        for j, k in itertools.combinations(others, 2):
-            # w_ijk = P(Y_i = Y_j) - P(Y_i = Y_j = Y_k): the second term is common to both.
-            all_three = sum((p * q * r for p, q, r in zip(rows[i], rows[j], rows[k], strict=True)), ZERO)
-            total += min(same[i][j], same[i][k]) - all_three
-    return 2 * alpha * total
+        for b, c in itertools.combinations_with_replacement(range(t), 2):
+            pairs = others[b] * others[c] if b < c else others[b] * (others[b] - 1) // 2
+            if sizes[a] and pairs > 0:
+                # w_ijk = P(Y_i = Y_j) - P(Y_i = Y_j = Y_k): the second term is common to both.
+                all_three = sum(x * y * z for x, y, z in zip(rows[a], rows[b], rows[c], strict=True))
+                total += sizes[a] * pairs * (min(same[a][b], same[a][c]) * unit - all_three)
+    return 2 * alpha * Fraction(total, unit ** (2 if loss == "margin" else 3))
 
 
 def class_sizes(classes: Sequence[int], t: int) -> list[int]:

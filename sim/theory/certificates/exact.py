@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import accumulate
+from operator import itemgetter
 from typing import Literal
 
 Rational = Fraction | int | str
@@ -65,7 +68,7 @@ def exact_loss(
     Returns
     -------
     Fraction
-        Sum over distinct indices; O(t n^3) operations for the triplet loss.
+        Sum over distinct indices; O(t n^2) operations.
 
     Examples
     --------
@@ -102,19 +105,30 @@ def anchor_loss(
     """
     others = sorted(others)
     total = ZERO
+    # How many others are nearer than a margin beyond each: a hinge is active for those, whose terms are sums of prefixes.
+    within = [bisect_left(others, d + alpha, key=itemgetter(0)) for d, _ in others] if loss == "triplet" else []
+    farness = list(accumulate((e for e, _ in others), initial=ZERO))
     for y, p_anchor in enumerate(transition[own]):
         chosen_before, of_label = ONE, ZERO
+        unlike = [1 - transition[k][y] for _, k in others]
+        chances = list(accumulate(unlike, initial=ZERO))
+        chances_farness = list(accumulate((w * e for w, (e, _) in zip(unlike, others, strict=True)), initial=ZERO))
         for r, (d, c) in enumerate(others):
             chosen = transition[c][y] * (chosen_before if positive == "easy" else 1)
             if loss == "margin":
                 assert beta is not None
                 of_label += chosen * max(d - beta + alpha, ZERO)
             else:
-                for s, (e, k) in enumerate(others):
-                    if s != r and d - e + alpha > 0:
-                        # An easy positive at rank r has no equal label before it already.
-                        negative = ONE if positive == "easy" and s < r else 1 - transition[k][y]
-                        of_label += chosen * negative * (d - e + alpha)
+                reach, last = d + alpha, within[r]
+                if positive == "easy":
+                    # An easy positive at rank r has no equal label before it already.
+                    pushed = r * reach - farness[r]
+                    first = r + 1
+                else:
+                    pushed = -unlike[r] * alpha  # itself
+                    first = 0
+                pushed += (chances[last] - chances[first]) * reach - (chances_farness[last] - chances_farness[first])
+                of_label += chosen * pushed
             chosen_before *= 1 - transition[c][y]
         if loss == "margin":
             assert beta is not None

@@ -7,31 +7,22 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 import numpy as np
+import torch
 
 from sim.theory.certificates.bounds import class_sizes
 from sim.theory.certificates.exact import ZERO, Embedding, Loss, Matrix, embedding_of, gram_rank
+from sim.theory.slopes import slopes
 
 
 def _float_losses(points: np.ndarray, rows: np.ndarray, *, loss: Loss, alpha: float, beta: float | None) -> np.ndarray:
     """EPS loss of K embeddings on a line, points (K, n), label probabilities rows (n, t) -> (K,)."""
-    n = points.shape[1]
     d = np.abs(points[:, :, None] - points[:, None, :])  # (K, n, n)
-    d[:, np.arange(n), np.arange(n)] = -1.0
-    order = np.argsort(d, axis=-1, kind="stable")[..., 1:]  # (K, n, n - 1): without the anchor
-    d = np.take_along_axis(d, order, -1)
-    p = rows[order]  # (K, n, n - 1, t)
-    before = np.cumprod(1 - p, axis=2)
-    before = np.concatenate([np.ones_like(before[:, :, :1]), before[:, :, :-1]], axis=2)
-    chosen = p * before * rows[None, :, None, :]  # (K, n, n - 1, t): this one is the easy positive, under this label
-    if loss == "margin":
-        assert beta is not None
-        negative = 1 - np.einsum("it,kijt->kij", rows, p)  # (K, n, n - 1)
-        terms = chosen.sum(-1) * np.maximum(d - beta + alpha, 0) + negative * np.maximum(beta + alpha - d, 0)
-        return np.asarray(terms.sum((1, 2)))
-    hinge = np.maximum(d[..., :, None] - d[..., None, :] + alpha, 0)  # (K, n, n - 1, n - 1)
-    earlier = np.tril(hinge, -1).sum(-1)  # (K, n, n - 1)
-    later = np.matmul(np.triu(hinge, 1), 1 - p)  # (K, n, n - 1, t)
-    return np.asarray((chosen * (earlier[..., None] + later)).sum((1, 2, 3)))
+    boundary = None if beta is None else torch.full((len(d),), beta, dtype=torch.float64)
+    p = torch.from_numpy(rows)
+    found: np.ndarray = slopes(
+        torch.from_numpy(d), p, loss=loss, positive="easy", alpha=alpha, beta=boundary
+    ).value.numpy()
+    return found
 
 
 def _balanced(total: int, parts: int) -> list[int]:
