@@ -38,10 +38,12 @@ def _start(z: Any, u: float, e: Any) -> None:
             e[f, k] = np.expm1(-u * 2.0 ** (f / len(e)) * z[k])
 
 
-@fast
+@compiled(fastmath=())
 def _double(row: Any) -> None:
+    """exp(-u z) - 1 at twice the u. Near -1 by way of the exponential, lest what rounding left of it stay for ever."""
     for k in range(len(row)):
-        row[k] *= row[k] + 2.0
+        whole = row[k] + 1.0
+        row[k] = whole * whole - 1.0 if whole < 0.5 else row[k] * (row[k] + 2.0)
 
 
 @fast
@@ -49,7 +51,8 @@ def all_positives(x: Any, p: Any, first: int, fine: int, value: Any, slope: Any)
     """`sim.theory.integrals.all_positives` of rows of anchors first, first + 1, ..., into zeros."""
     n, t = p.shape
     z, q, e = np.empty(n), np.empty(n), np.empty((fine, n))
-    a, mass, mean, open_ = np.empty((t, n)), np.empty(t), np.empty(t), np.empty(t, np.bool_)
+    a, rest = np.empty((t, n)), np.zeros(t)
+    mass, mean, open_ = np.empty(t), np.empty(t), np.empty(t, np.bool_)
     for r in range(len(x)):
         own = (first + r) % n
         top = _exponentials(x[r], own, -np.inf, z)
@@ -60,6 +63,7 @@ def all_positives(x: Any, p: Any, first: int, fine: int, value: Any, slope: Any)
                 of_negatives += (1.0 - p[k, y]) * z[k]
             mass[y] = a[y].sum()
             open_[y] = p[own, y] > 0 and mass[y] > 0
+            rest[y] = 0.0
             if not open_[y]:
                 continue
             mean[y] = 0.0
@@ -69,6 +73,7 @@ def all_positives(x: Any, p: Any, first: int, fine: int, value: Any, slope: Any)
                     value[r] -= p[own, y] * a[y, k] * x[r, k]
                     slope[r, k] -= p[own, y] * a[y, k]
             mean[y] = max(mean[y] / mass[y], SMALLEST)
+            rest[y] = 1.0 / mean[y]
             value[r] += p[own, y] * mass[y] * (np.log(mean[y]) + top)
         h = np.log(2.0) / fine
         start = first_node(z.sum(), fine)
@@ -79,6 +84,7 @@ def all_positives(x: Any, p: Any, first: int, fine: int, value: Any, slope: Any)
             for y in range(t):
                 if not open_[y]:
                     continue
+                rest[y] -= h * u * np.exp(-mean[y] * u)
                 product, total, of_label = 1.0, 0.0, a[y]
                 for k in range(n):
                     factor = max(1.0 + (1.0 - of_label[k]) * row[k], SMALLEST)
@@ -95,6 +101,10 @@ def all_positives(x: Any, p: Any, first: int, fine: int, value: Any, slope: Any)
                 open_[y] = product * total > NEGLIGIBLE * mass[y] or mean[y] * u < BEYOND
             _double(row)
             node += 1
+        for y in range(t):
+            for k in range(n):
+                b = 1.0 - a[y, k]
+                slope[r, k] += p[own, y] * rest[y] * z[k] * (a[y, k] + b * (mass[y] - a[y, k]))
 
 
 @fast
@@ -105,7 +115,7 @@ def easy_positives(x: Any, p: Any, first: int, fine: int, value: Any, slope: Any
     near, z, slopes = np.empty(others), np.empty(others), np.empty(others)
     after, share, e = np.empty(others), np.empty(others), np.empty((fine, others))
     a, rho = np.empty((t, others)), np.empty((t, others))
-    mass, mean, open_ = np.empty(t), np.empty(t), np.empty(t, np.bool_)
+    mass, mean, rest, open_ = np.empty(t), np.empty(t), np.zeros(t), np.empty(t, np.bool_)
     for r in range(len(x)):
         own = (first + r) % n
         order = np.argsort(-x[r], kind="mergesort")
@@ -124,6 +134,7 @@ def easy_positives(x: Any, p: Any, first: int, fine: int, value: Any, slope: Any
                 mass[y] += rho[y, k]
                 of_negatives += (1.0 - a[y, k]) * z[k]
             open_[y] = p[own, y] > 0 and mass[y] > 0
+            rest[y] = 0.0
             if not open_[y]:
                 continue
             before = 0.0
@@ -134,6 +145,7 @@ def easy_positives(x: Any, p: Any, first: int, fine: int, value: Any, slope: Any
                 value[r] -= p[own, y] * rho[y, k] * near[k]
                 slopes[k] -= p[own, y] * rho[y, k]
             mean[y] = max(mean[y] / mass[y], SMALLEST)
+            rest[y] = 1.0 / mean[y]
             value[r] += p[own, y] * mass[y] * (np.log(mean[y]) + top)
         h = np.log(2.0) / fine
         start = first_node(z.sum(), fine)
@@ -144,6 +156,7 @@ def easy_positives(x: Any, p: Any, first: int, fine: int, value: Any, slope: Any
             for y in range(t):
                 if not open_[y]:
                     continue
+                rest[y] -= h * u * np.exp(-mean[y] * u)
                 product, total = 1.0, 0.0
                 for k in range(others - 1, -1, -1):
                     after[k] = product
@@ -163,16 +176,22 @@ def easy_positives(x: Any, p: Any, first: int, fine: int, value: Any, slope: Any
                 open_[y] = total > NEGLIGIBLE * mass[y] or mean[y] * u < BEYOND
             _double(row)
             node += 1
+        for y in range(t):
+            nearer = 0.0
+            for k in range(others):
+                slopes[k] += p[own, y] * rest[y] * z[k] * (mass[y] - nearer + (1.0 - a[y, k]) * nearer)
+                nearer += rho[y, k]
         for k in range(others):
             slope[r, order[k]] = slopes[k]
 
 
 @fast
-def log_of_sum(x: Any, chances: Any, p: Any, first: int, one: bool, fine: int, value: Any, slope: Any) -> None:
+def log_of_sum(x: Any, chances: Any, p: Any, one: bool, first: int, fine: int, value: Any, slope: Any) -> None:
     """`sim.theory.integrals.log_of_sum` of rows of anchors first, first + 1, ..., into zeros."""
     t, n = chances.shape
     z, e, q = np.empty(n), np.empty((fine, n)), np.empty(n)
-    b, mass, mean, open_ = np.empty((t, n)), np.empty(t), np.empty(t), np.empty(t, np.bool_)
+    b, rest = np.empty((t, n)), np.zeros(t)
+    mass, mean, open_ = np.empty(t), np.empty(t), np.empty(t, np.bool_)
     for r in range(len(x)):
         own = (first + r) % n
         top = _exponentials(x[r], own, 0.0 if one else -np.inf, z)
@@ -185,8 +204,10 @@ def log_of_sum(x: Any, chances: Any, p: Any, first: int, one: bool, fine: int, v
                 mean[y] += b[y, k] * z[k]
             mass[y] = 1.0 if one else 1.0 - none
             open_[y] = p[own, y] > 0 and mass[y] > 0
+            rest[y] = 0.0
             if open_[y]:
                 mean[y] = max(mean[y] / mass[y], SMALLEST)
+                rest[y] = 1.0 / mean[y]
                 value[r] += p[own, y] * mass[y] * (np.log(mean[y]) + top)
         h = np.log(2.0) / fine
         start = first_node(constant + z.sum(), fine)
@@ -197,6 +218,7 @@ def log_of_sum(x: Any, chances: Any, p: Any, first: int, one: bool, fine: int, v
             for y in range(t):
                 if not open_[y]:
                     continue
+                rest[y] -= h * u * np.exp(-mean[y] * u)
                 product, chance = 1.0, b[y]
                 for k in range(n):
                     factor = max(1.0 + chance[k] * row[k], SMALLEST)
@@ -212,3 +234,6 @@ def log_of_sum(x: Any, chances: Any, p: Any, first: int, one: bool, fine: int, v
                 open_[y] = there > NEGLIGIBLE * mass[y] or mean[y] * u < BEYOND
             _double(row)
             node += 1
+        for y in range(t):
+            for k in range(n):
+                slope[r, k] += p[own, y] * rest[y] * z[k] * b[y, k]

@@ -61,6 +61,6 @@ def error_bound(fine: int = FINE) -> float:
     bound = 0.0
     for k in range(1, 4):
         w = 2 * math.pi * k * fine / math.log(2)
-        # sinh(x) > exp(x) / 4 for x > 1, and it may be beyond the numbers.
-        bound += 4 * math.sqrt(4 * math.pi / w) * math.exp(-math.pi * w / 2)
+        # As exponentials: sinh may be beyond the numbers.
+        bound += 4 * math.sqrt(2 * math.pi / w / (1 - math.exp(-2 * math.pi * w))) * math.exp(-math.pi * w / 2)
     return bound + LEFT + 100 * NEGLIGIBLE
