@@ -136,7 +136,7 @@ def test_choices_of_what_cannot_be_one() -> None:
         ("loss.params.alpha", 10**400, "finite numbers of at most 64 bits"),
         ("loss.params.alpha", float("inf"), "finite numbers"),
         ("loss.params", {"alpha": deep(12)}, "at most 10 in each other"),
-        ("loss.params", {"alpha": object()}, "texts (of Unicode), truth values"),
+        ("loss.params", {"alpha": object()}, "texts .of Unicode., truth values"),
         ("loss.params", {1: 2}, "valid string|texts"),
         ("positive", "k_easy:²", "k_easy:K with an integer K >= 1"),
         ("positive", "k_easy:٣", "k_easy:K with"),
