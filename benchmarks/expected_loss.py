@@ -1,4 +1,4 @@
-"""Time and memory of the exact expected triplet loss against n, beside the direct n^3 evaluation and Monte Carlo.
+"""Time and memory of exact expected losses against n, beside the direct n^3 evaluation and Monte Carlo.
 
 Run with ``python benchmarks/expected_loss.py``. Each cell is measured in a process of its own (peak memory is that of the process
 above an idle one). The Monte-Carlo column extrapolates: time of one draw of all labels and its loss, times the number of draws
@@ -11,6 +11,7 @@ import multiprocessing
 import resource
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -19,17 +20,24 @@ from rich.table import Table
 
 from sim import noise
 from sim.losses import make
-from sim.theory import expected_loss
+from sim.theory import expected_loss, expected_similarity_loss
 
 ALPHA, P = 0.5, 0.9
 SIZES = (128, 256, 512, 1024, 2048, 4096)
 DIRECT_UP_TO = 1024
 MONTE_CARLO_UP_TO = 2048
+SIMILARITY_LOSSES = {
+    "N-pair and NT-Xent": ("ntxent", "all", {"temperature": 0.05}),
+    "the same, easy positives": ("ntxent", "easy", {"temperature": 0.05}),
+    "SupCon": ("supcon", "all", {"temperature": 0.05}),
+    "multi-similarity": ("multi_similarity", "all", {}),
+}
+SIMILARITY_SIZES = (1024, 4096)
 
 
-def problem(n: int) -> tuple[torch.Tensor, np.ndarray, np.ndarray]:
-    """n points in the plane, two classes."""
-    x = torch.randn(n, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+def problem(n: int, dim: int = 2) -> tuple[torch.Tensor, np.ndarray, np.ndarray]:
+    """n points in R^dim, two classes."""
+    x = torch.randn(n, dim, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     return x, np.arange(n) % 2, noise.symmetric(2, P)
 
 
@@ -63,10 +71,22 @@ def direct(n: int) -> float:
     return float(total)
 
 
-def monte_carlo(n: int) -> tuple[float, float]:
-    """(seconds for one draw forward and backward, draws for a relative standard error of 1e-3)."""
-    x, classes, transition = problem(n)
-    loss = make("triplet", alpha=ALPHA, reduction="sum")
+def similarity(n: int, name: str) -> float:
+    """A similarity loss on the sphere in R^16, forward and backward; the value."""
+    loss, positive, params = SIMILARITY_LOSSES[name]
+    x, classes, transition = problem(n, 16)
+    x = torch.nn.functional.normalize(x, dim=-1)
+    s = (x @ x.T).requires_grad_()
+    value = expected_similarity_loss(s, classes, transition, loss=loss, positive=positive, **params)
+    value.backward()
+    return float(value.detach())
+
+
+def monte_carlo(n: int, name: str = "") -> tuple[float, float]:
+    """(seconds for one draw forward and backward, draws for a relative standard error of 1e-3): of triplets, or a similarity loss."""
+    loss_name, positive, params = SIMILARITY_LOSSES.get(name, ("triplet", "all", {"alpha": ALPHA}))
+    x, classes, transition = problem(n, 16 if name else 2)
+    loss = make(loss_name, **params, reduction="sum")
     rows, truth = torch.from_numpy(transition[classes]), torch.from_numpy(classes)
     generator = torch.Generator().manual_seed(0)
     values, seconds = [], []
@@ -74,7 +94,7 @@ def monte_carlo(n: int) -> tuple[float, float]:
         u, v = torch.rand(2, n, generator=generator, dtype=torch.float64)
         started = time.perf_counter()
         points = x[None].clone().requires_grad_()
-        value = loss(points, noise.flip(rows, truth, u, v)[None], positive="all", negative="all")
+        value = loss(points, noise.flip(rows, truth, u, v)[None], positive=positive, negative="all")
         value.sum().backward()
         seconds.append(time.perf_counter() - started)
         values.append(float(value.detach()))
@@ -123,7 +143,19 @@ def main() -> None:
             per_draw, draws = drawn[0], max(drawn[1], 1)
             row += [f"{per_draw * draws:.2f}", f"{draws:.0f}"]
         table.add_row(*row)
-    Console(width=130).print(table)
+    console = Console(width=130)
+    console.print(table)
+    table = Table("loss", "n", "s", "MiB", "Monte Carlo: s", "draws")
+    for name in SIMILARITY_LOSSES:
+        for n in SIMILARITY_SIZES:
+            _, seconds, memory = measure(partial(similarity, name=name), n)
+            row = [name, str(n), f"{seconds:.2f}", f"{memory:.0f}"]
+            if n <= MONTE_CARLO_UP_TO:
+                drawn, _, _ = measure(partial(monte_carlo, name=name), n)
+                per_draw, draws = drawn[0], max(drawn[1], 1)
+                row += [f"{per_draw * draws:.2f}", f"{draws:.0f}"]
+            table.add_row(*row)
+    console.print(table)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,15 @@ and closer (Brännlund 1993).
 
 from __future__ import annotations
 
+import abc
 import math
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from sim.errors import integer, number
+from sim.theory.similarity import Expectation
 from sim.theory.slopes import SHORTEST, at_points
 
 MOST_CONTRACTIONS = 24
@@ -25,27 +28,35 @@ STEPS_WITHOUT_PROGRESS = 40
 
 
 @dataclass(frozen=True)
-class Objective:
+class Objective(abc.ABC):
     """What is minimised: an expected loss of n points in a geometry.
 
     Attributes
     ----------
-    classes, transition, loss, positive, alpha, squared
-        See `sim.theory.expected.expected_loss`.
+    classes : ndarray, shape (n,)
+    transition : ndarray, shape (t, t)
     geometry : str
         ``plane`` or ``sphere``.
-    learns_beta : bool
-        The margin loss's boundary is minimised over, too.
+    collapsed : bool
+        Each class has one point: what is minimised over are t centres.
     """
 
     classes: np.ndarray
     transition: np.ndarray
-    loss: str
-    positive: str
-    alpha: float
-    squared: bool
     geometry: str
-    learns_beta: bool
+    collapsed: bool
+
+    learns_beta = False
+    """Whether the loss's boundary is minimised over, too."""
+
+    @property
+    def unit(self) -> float:
+        """The loss's unit of length."""
+        return 1.0
+
+    @abc.abstractmethod
+    def of_points(self, points: np.ndarray, beta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Values (R,), gradients in n points (R, n, m), and in the boundaries (R,)."""
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """Points (R, n, m), put on the sphere where that is the geometry."""
@@ -54,9 +65,44 @@ class Objective:
         found: np.ndarray = points / np.maximum(np.linalg.norm(points, axis=-1, keepdims=True), SHORTEST)
         return found
 
+    def expanded(self, points: np.ndarray) -> np.ndarray:
+        """All n points, (R, n, m), of what is minimised over."""
+        return points[:, self.classes] if self.collapsed else points
+
     def evaluate(self, points: np.ndarray, beta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Values (R,), gradients in the points (R, n, m) and in the boundaries (R,), 0 where these aren't learnt."""
-        value, gradient, of_beta = at_points(
+        """Values (R,), gradients in what is minimised over, and in the boundaries (R,), 0 where these aren't learnt."""
+        value, gradient, of_beta = self.of_points(self.expanded(points), beta)
+        if self.collapsed:
+            gradient = np.eye(len(self.transition))[self.classes].T @ gradient  # (t, n) (R, n, m)
+        return value, gradient, of_beta if self.learns_beta else np.zeros_like(beta)
+
+
+@dataclass(frozen=True)
+class OfDistances(Objective):
+    """An expected loss of distances.
+
+    Attributes
+    ----------
+    loss, positive, alpha, squared
+        See `sim.theory.expected.expected_loss`.
+    learns_beta : bool
+        See `Objective`.
+    """
+
+    loss: str
+    positive: str
+    alpha: float
+    squared: bool
+    learns_beta: bool
+
+    @property
+    def unit(self) -> float:
+        """See `Objective.unit`."""
+        return self.alpha
+
+    def of_points(self, points: np.ndarray, beta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """See `Objective.of_points`."""
+        return at_points(
             points,
             self.transition[self.classes],  # (n, t)
             loss=self.loss,
@@ -66,7 +112,30 @@ class Objective:
             squared=self.squared,
             sphere=self.geometry == "sphere",
         )
-        return value, gradient, of_beta if self.learns_beta else np.zeros_like(beta)
+
+
+@dataclass(frozen=True)
+class OfSimilarities(Objective):
+    """An expected loss of dot products, which on the sphere are cosines.
+
+    Attributes
+    ----------
+    expectation : Expectation
+    """
+
+    expectation: Expectation
+
+    def of_points(self, points: np.ndarray, beta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """See `Objective.of_points`."""
+        placed = self.project(points)
+        s = torch.from_numpy(placed @ placed.transpose(0, 2, 1)).requires_grad_()  # (R, n, n)
+        value = self.expectation.terms(s).sum(-1)
+        (slope,) = torch.autograd.grad(value.sum(), s)
+        gradient = (slope + slope.mT).numpy() @ placed
+        if self.geometry == "sphere":
+            along = (gradient * placed).sum(-1, keepdims=True) * placed
+            gradient = (gradient - along) / np.maximum(np.linalg.norm(points, axis=-1, keepdims=True), SHORTEST)
+        return value.detach().numpy(), gradient, np.zeros_like(beta)
 
 
 @dataclass(frozen=True)
@@ -78,7 +147,7 @@ class Search:
     steps, polish : int
         Adam steps; polishing steps.
     rate : float
-        Adam's first learning rate, in units of alpha.
+        Adam's first learning rate, in units of alpha (similarity losses: of 1).
     spread : float or None
         Scale of the random starts; None: half of them at alpha, the others at four times that.
 
@@ -148,7 +217,7 @@ class Descent:
 
     Examples
     --------
-    >>> objective = Objective(np.array([0, 1]), np.eye(2), "contrastive", "all", 1.0, False, "plane", False)
+    >>> objective = OfDistances(np.array([0, 1]), np.eye(2), "plane", False, "contrastive", "all", 1.0, False, False)
     >>> descent = Descent(objective, np.array([[[0.0], [0.5]]]), np.zeros(1), bound=0.0)
     >>> descent.polish(descent.points, descent.beta, steps=200)
     >>> round(float(descent.values[0]), 6), round(float(np.diff(descent.points[0, :, 0])[0]), 6)
@@ -173,7 +242,7 @@ class Descent:
         for step in range(1, search.steps + 1):
             value, g, g_beta = objective.evaluate(points, beta)  # (R,), (R, n, m), (R,)
             self.keep(value, points, beta)
-            scale = search.rate * objective.alpha * 0.5 * (1 + math.cos(math.pi * step / search.steps))
+            scale = search.rate * objective.unit * 0.5 * (1 + math.cos(math.pi * step / search.steps))
             points = objective.project(points - of_points.move(g, step, scale))
             if objective.learns_beta:
                 beta = beta - of_beta.move(g_beta, step, scale)

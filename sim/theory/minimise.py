@@ -12,10 +12,13 @@ from torch import Tensor
 from sim import distances
 from sim.errors import InvalidInput, choice, integer, number, within_memory
 from sim.streams import stream
-from sim.theory.descent import Descent, Objective, Search
-from sim.theory.expected import check_labels, check_loss
+from sim.theory.descent import Descent, Objective, OfDistances, OfSimilarities, Search
+from sim.theory.expected import LOSSES, POSITIVES, check_labels, check_loss
+from sim.theory.similarity import Expectation, checked_parameters
 
 GEOMETRIES = ("plane", "sphere")
+SIMILARITY_LOSSES = ("npair", "ntxent", "supcon", "multi_similarity")
+"""Losses of dot products that are minimised, too; not the lifted one, which is exact only where its hinge doesn't act."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ def minimise(
     *,
     loss: str = "triplet",
     positive: str = "all",
-    alpha: float,
+    alpha: float | None = None,
     beta: float | str | None = None,
     squared: bool = False,
     dim: int = 2,
@@ -94,15 +97,17 @@ def minimise(
     seed: int = 0,
     start: Tensor | None = None,
     search: Search | None = None,
+    collapsed: bool = False,
+    **params: Any,
 ) -> Minima:
     """Minimise an expected loss over n free points.
 
     Parameters
     ----------
     classes, transition, loss, positive, alpha, squared
-        See `expected_loss`.
+        See `expected_loss`; or a loss of `SIMILARITY_LOSSES`, of dot products, with its own parameters (`expected_similarity_loss`).
     beta : float, ``"learn"`` or None
-        Boundary of the margin loss: given, or minimised over too.
+        Boundary of the margin loss: given, or minimised over too. Of a similarity loss, its parameter.
     dim : int
         Dimension m of the space.
     geometry : str
@@ -117,6 +122,10 @@ def minimise(
         Starts to use instead of random ones.
     search : Search, optional
         How long and how boldly to look.
+    collapsed : bool
+        Minimise over embeddings with each class on one point: what a free minimiser has to beat.
+    **params
+        Of a similarity loss.
 
     Returns
     -------
@@ -136,41 +145,82 @@ def minimise(
     >>> within, between = within_between(found.distances(), classes)
     >>> bool(within.max() < 0.01), round(float(between.mean()), 2)
     (True, 0.5)
+
+    And so with SupCon on the sphere, at the best collapsed embedding's value (C12).
+
+    >>> setting = {"loss": "supcon", "temperature": 0.1, "dim": 3, "geometry": "sphere", "restarts": 3, "search": Search(400, 400)}
+    >>> free, collapsed = (minimise(classes, symmetric(2, 0.9), collapsed=c, **setting) for c in (False, True))
+    >>> bool(within_between(free.distances(), classes)[0].max() < 0.02), abs(free.best / collapsed.best - 1) < 1e-5
+    (True, True)
     """
     labels, matrix = check_labels(classes, transition)
     choice("geometry", geometry, GEOMETRIES)
     dim = integer("dim", dim, 1 if geometry == "plane" else 2)
     restarts = integer("restarts", restarts, 1)
     seed = integer("seed", seed, 0)
-    if isinstance(beta, str) and beta != "learn":
-        raise InvalidInput("beta", beta, "a number, 'learn' or None")
-    alpha, _ = check_loss(
-        loss, positive, alpha, alpha if loss == "margin" and isinstance(beta, (str, type(None))) else beta, squared
-    )
+    choice("collapsed", collapsed, (False, True))
     if bound is not None:
         bound = number("bound", bound, "a finite number or None", lambda _: True)
     search = search or Search()
     search.check()
     n = len(labels)
     within_memory("restarts", restarts, 8 * restarts * n * max(n, dim))
-    if start is not None and (not isinstance(start, Tensor) or start.dim() != 3 or start.shape[1] != n):
+    count = len(matrix) if collapsed else n
+    if start is not None and (not isinstance(start, Tensor) or start.dim() != 3 or start.shape[1] != count):
         got = tuple(start.shape) if isinstance(start, Tensor) else start
-        raise InvalidInput("start", got, f"a tensor (R, {n}, m), one point for each sample")
-    objective = Objective(labels, matrix, loss, positive, alpha, squared, geometry, beta == "learn")
+        raise InvalidInput(
+            "start", got, f"a tensor (R, {count}, m), one point for each {'class' if collapsed else 'sample'}"
+        )
+    objective = _objective(labels, matrix, geometry, bool(collapsed), loss, positive, alpha, beta, squared, params)
     if start is None:
-        start = _starts(labels, len(matrix), dim, alpha, restarts, search.spread, seed)
+        places = np.arange(len(matrix)) if collapsed else labels
+        start = _starts(places, len(matrix), dim, objective.unit, restarts, search.spread, seed)
     points = objective.project(distances.floating("start", start).double().numpy(force=True).copy())  # (R, n, m)
     boundary = np.full(len(points), np.nan)  # (R,)
     if loss == "margin":
-        boundary[:] = alpha if isinstance(beta, str) or beta is None else beta
+        boundary[:] = objective.unit if isinstance(beta, str) or beta is None else beta
     descent = Descent(objective, points, boundary, bound)
     descent.adam(points, boundary, search)
     descent.polish(descent.points, descent.beta, search.polish)
-    if bound is not None:
+    if bound is not None and not collapsed:
         descent.contract(search.polish // 8)
     order = descent.values.argsort(kind="stable")
-    embeddings, values, betas = (torch.from_numpy(x[order]) for x in (descent.points, descent.values, descent.beta))
+    embeddings, values, betas = (
+        torch.from_numpy(x[order]) for x in (objective.expanded(descent.points), descent.values, descent.beta)
+    )
     return Minima(embeddings, values, betas, bound)
+
+
+def _objective(
+    labels: np.ndarray,
+    matrix: np.ndarray,
+    geometry: str,
+    collapsed: bool,
+    loss: str,
+    positive: str,
+    alpha: Any,
+    beta: Any,
+    squared: bool,
+    params: dict[str, Any],
+) -> Objective:
+    """What is to be minimised, its loss and parameters checked."""
+    choice("loss", loss, (*LOSSES, *SIMILARITY_LOSSES))
+    if loss in SIMILARITY_LOSSES:
+        choice("positive", positive, POSITIVES)
+        if squared:
+            raise InvalidInput(
+                "squared", squared, f"False: squared terms belong to the contrastive loss, not to {loss}"
+            )
+        given = {**params, **{name: x for name, x in (("alpha", alpha), ("beta", beta)) if x is not None}}
+        expectation = Expectation(loss, positive, labels, matrix, checked_parameters(loss, given))
+        return OfSimilarities(labels, matrix, geometry, collapsed, expectation)
+    for name, value in params.items():
+        raise InvalidInput(name, value, f"nothing: {loss} has alpha, and margin beta")
+    if isinstance(beta, str) and beta != "learn":
+        raise InvalidInput("beta", beta, "a number, 'learn' or None")
+    number_ = alpha if loss == "margin" and isinstance(beta, (str, type(None))) else beta
+    alpha, _ = check_loss(loss, positive, alpha, number_, squared)
+    return OfDistances(labels, matrix, geometry, collapsed, loss, positive, alpha, bool(squared), beta == "learn")
 
 
 def _starts(

@@ -106,24 +106,97 @@ def expected_similarity_loss(
     given = checked_parameters(loss, params)
     labels, matrix = check_labels(classes, transition)
     s = _checked(similarities, labels, matrix, loss, given)
-    n, wide = len(labels), s.double()
-    p = torch.from_numpy(matrix[labels]).to(wide)  # (n, t)
-    if loss in OF_CLASSES:
-        if positive != "all":
-            raise InvalidInput("positive", positive, f"all with {loss}, which chooses no pairs")
-        terms = -(p * (wide / given.get("temperature", 1.0)).log_softmax(-1)).sum(-1)  # (..., n)
-    elif n == 1:
-        terms = 0.0 * wide.sum(-1)  # nobody to be paired with
-    elif loss == "lifted":
-        terms = _lifted(wide, p, given["alpha"], positive)
-    elif loss == "multi_similarity":
-        terms = _multi_similarity(wide, p, positive, given["alpha"], given["beta"], given["base"])
-    elif loss == "supcon" and positive == "all":
-        terms = _supcon(wide / given["temperature"], labels, matrix)
-    else:
-        terms = _Rows.apply(wide / given["temperature"], p, positive)  # type: ignore[no-untyped-call]
-    total: Tensor = terms.sum(-1)
-    return (total / n if reduction == "mean" else total).to(s.dtype)
+    if loss in OF_CLASSES and positive != "all":
+        raise InvalidInput("positive", positive, f"all with {loss}, which chooses no pairs")
+    wide = s.double()
+    total: Tensor = Expectation(loss, positive, labels, matrix, given, wide.device).terms(wide).sum(-1)
+    return (total / len(labels) if reduction == "mean" else total).to(s.dtype)
+
+
+class Expectation:
+    """A loss with the labels that it is expected over, prepared: for who asks many times. Arguments: `expected_similarity_loss`, checked.
+
+    Examples
+    --------
+    >>> prepared = Expectation("ntxent", "all", np.array([0, 0, 1]), np.eye(2), {"temperature": 1.0})
+    >>> prepared.terms(torch.tensor([[1.0, 0.8, 0.0], [0.8, 1.0, 0.6], [0.0, 0.6, 1.0]], dtype=torch.float64)).numpy().round(4).tolist()
+    [0.3711, 0.5981, 0.0]
+    """
+
+    def __init__(
+        self,
+        loss: str,
+        positive: str,
+        labels: np.ndarray,
+        matrix: np.ndarray,
+        given: dict[str, Any],
+        device: str | torch.device = "cpu",
+    ) -> None:
+        self.loss, self.positive, self.given = loss, positive, given
+        self.p = torch.from_numpy(matrix[labels]).to(device)  # (n, t)
+        self.own = torch.eye(len(labels), dtype=torch.bool, device=device)
+        if loss == "supcon" and positive == "all":
+            shares = positive_shares(np.bincount(labels, minlength=len(matrix)), matrix)[labels][:, labels]
+            self.use = torch.from_numpy(shares).to(device).masked_fill(self.own, 0.0)  # (n, n)
+
+    def terms(self, s: Tensor) -> Tensor:
+        """The expectations of the anchors' terms (..., n), float64, of similarities (..., n, n or t) in float64."""
+        given = self.given
+        if self.loss in OF_CLASSES:
+            found: Tensor = -(self.p * (s / given.get("temperature", 1.0)).log_softmax(-1)).sum(-1)
+        elif len(self.p) == 1:
+            found = 0.0 * s.sum(-1)  # nobody to be paired with
+        elif self.loss == "lifted":
+            found = self._lifted(s, given["alpha"])
+        elif self.loss == "multi_similarity":
+            found = self._multi_similarity(s, given["alpha"], given["beta"], given["base"])
+        elif self.loss == "supcon" and self.positive == "all":
+            x = s / given["temperature"]
+            others = x.masked_fill(self.own, -torch.inf)
+            found = self.use.sum(-1) * others.logsumexp(-1) - (self.use * x).sum(-1)
+        else:
+            found = _Rows.apply(s / given["temperature"], self.p, self.positive)  # type: ignore[no-untyped-call]
+        return found
+
+    def _log_of_sum(self, x: Tensor, chances: Tensor, one: bool) -> Tensor:
+        found: Tensor = _Rows.apply(x, self.p, self.positive, chances.T.contiguous(), one)  # type: ignore[no-untyped-call]
+        return found
+
+    def _nearest(self, s: Tensor) -> tuple[Tensor, Tensor]:
+        """Similarities of the others, the largest first (..., n, n - 1), and P(each is the anchor's easy positive)."""
+        near, order = s.masked_fill(self.own, -torch.inf).sort(dim=-1, descending=True, stable=True)
+        near, order = near[..., :-1], order[..., :-1]
+        parts = [self.p[:, y, None] * easiest(self.p[:, y][order]) for y in range(self.p.shape[1])]
+        return near, torch.stack(parts).sum(0)
+
+    def _multi_similarity(self, s: Tensor, alpha: float, beta: float, base: float) -> Tensor:
+        negatives = self._log_of_sum(beta * (s - base), 1 - self.p, True)
+        if self.positive == "all":
+            positives = self._log_of_sum(-alpha * (s - base), self.p, True)
+        else:
+            near, rho = self._nearest(s)
+            positives = (rho * torch.nn.functional.softplus(-alpha * (near - base))).sum(-1)
+        return positives / alpha + negatives / beta
+
+    def _lifted(self, d: Tensor, alpha: float) -> Tensor:
+        with torch.no_grad():
+            nearest = d.masked_fill(self.own, torch.inf).min(-1).values
+            worst = float((d.masked_fill(self.own, -torch.inf).max(-1).values - nearest).max())
+            if worst > alpha:
+                allowed = f"at least {worst:.6g}, the most by which one distance of a sample exceeds another: else the hinge acts"
+                raise InvalidInput("alpha", alpha, allowed)
+        of_label = self.p.T[:, None, :]  # (t, 1, n): P(k has label y)
+        all_positive = (self.p.T * of_label.where(~self.own, 1.0).prod(-1)).sum(0)  # (n,)
+        none_positive = (self.p.T * (1 - of_label).where(~self.own, 1.0).prod(-1)).sum(0)  # (n,)
+        push = alpha - d
+        found = self._log_of_sum(push, 1 - self.p, False)
+        # A labelling without a positive, or without a negative, has no term: take its logarithm of the other side away.
+        found = found - none_positive * push.masked_fill(self.own, -torch.inf).logsumexp(-1)
+        if self.positive == "all":
+            found = found + self._log_of_sum(d, self.p, False)
+            return found - all_positive * d.masked_fill(self.own, -torch.inf).logsumexp(-1)
+        near, rho = self._nearest(-d)
+        return found - (rho * near).sum(-1) + all_positive * near[..., 0]
 
 
 def checked_parameters(loss: str, params: dict[str, Any]) -> dict[str, Any]:
@@ -197,34 +270,6 @@ class _Rows(torch.autograd.Function):
         return grads[0].unsqueeze(-1) * slope, None, None, None, None
 
 
-def _nearest(s: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
-    """Similarities of the others, the largest first (..., n, n - 1), and P(each is the anchor's easy positive)."""
-    n = s.shape[-1]
-    own = torch.eye(n, dtype=torch.bool, device=s.device)
-    near, order = s.masked_fill(own, -torch.inf).sort(dim=-1, descending=True, stable=True)
-    near, order = near[..., :-1], order[..., :-1]
-    return near, sum((p[:, y, None] * easiest(p[:, y][order]) for y in range(p.shape[1])), torch.zeros_like(near))
-
-
-def _multi_similarity(s: Tensor, p: Tensor, positive: str, alpha: float, beta: float, base: float) -> Tensor:
-    negatives = _Rows.apply(beta * (s - base), p, positive, (1 - p).T.contiguous())  # type: ignore[no-untyped-call]
-    if positive == "all":
-        positives = _Rows.apply(-alpha * (s - base), p, positive, p.T.contiguous())  # type: ignore[no-untyped-call]
-    else:
-        near, rho = _nearest(s, p)
-        positives = (rho * torch.nn.functional.softplus(-alpha * (near - base))).sum(-1)
-    found: Tensor = positives / alpha + negatives / beta
-    return found
-
-
-def _supcon(x: Tensor, labels: np.ndarray, matrix: np.ndarray) -> Tensor:
-    n = len(labels)
-    own = torch.eye(n, dtype=torch.bool, device=x.device)
-    use = torch.from_numpy(positive_shares(np.bincount(labels, minlength=len(matrix)), matrix)[labels][:, labels])
-    use = use.to(x).masked_fill(own, 0.0)  # (n, n)
-    return use.sum(-1) * x.masked_fill(own, -torch.inf).logsumexp(-1) - (use * x).sum(-1)
-
-
 def positive_shares(sizes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """E [1 / number of positives; j is one] for an anchor of class A and another sample j of class B, shape (t, t).
 
@@ -255,33 +300,4 @@ def positive_shares(sizes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
                 for c, k in enumerate(rest):
                     count = np.convolve(count, binom.pmf(np.arange(k + 1), k, matrix[c, y]))
                 found[a, b] += matrix[a, y] * matrix[b, y] * (count / (1 + np.arange(len(count)))).sum()
-    return found
-
-
-def _lifted(d: Tensor, p: Tensor, alpha: float, positive: str) -> Tensor:
-    n = d.shape[-1]
-    own = torch.eye(n, dtype=torch.bool, device=d.device)
-    with torch.no_grad():
-        nearest, farthest = d.masked_fill(own, torch.inf).min(-1).values, d.masked_fill(own, -torch.inf).max(-1).values
-        if n > 1 and bool((nearest + alpha < farthest).any()):
-            worst = float((farthest - nearest).max())
-            allowed = (
-                f"at least {worst:.6g}, the most by which one distance of a sample exceeds another: else the hinge acts"
-            )
-            raise InvalidInput("alpha", alpha, allowed)
-    others = torch.where(own, 1.0, p.T[:, None, :])  # (t, 1 or n, n): P(k has label y), 1 for the anchor itself
-    all_positive = (p.T * others.prod(-1)).T  # (n, t)
-    none_positive = (p.T * torch.where(own, 1.0, 1 - p.T[:, None, :]).prod(-1)).T  # (n, t)
-    x, push = d, alpha - d
-    pushes = _Rows.apply(push, p, positive, (1 - p).T.contiguous(), False)  # type: ignore[no-untyped-call]
-    # A labelling without a negative, or without a positive, has no term: take its logarithm of the other side away.
-    without_positive = none_positive.sum(-1) * push.masked_fill(own, -torch.inf).logsumexp(-1)
-    if positive == "all":
-        pulls = _Rows.apply(x, p, positive, p.T.contiguous(), False)  # type: ignore[no-untyped-call]
-        without_negative = all_positive.sum(-1) * x.masked_fill(own, -torch.inf).logsumexp(-1)
-    else:
-        near, rho = _nearest(-x, p)
-        pulls = -(rho * near).sum(-1)
-        without_negative = -all_positive.sum(-1) * near[..., 0]
-    found: Tensor = pulls + pushes - without_positive - without_negative
     return found

@@ -8,7 +8,7 @@ import torch
 
 from sim import distances, kernels, noise
 from sim.theory import expected_loss, slopes
-from sim.theory.descent import Objective
+from sim.theory.descent import OfDistances
 
 LOSSES = [("triplet", False), ("margin", False), ("contrastive", False), ("contrastive", True)]
 
@@ -57,7 +57,7 @@ def test_gradients_in_the_points_are_those_of_autograd(
         pytest.skip("without Numba")
     monkeypatch.setattr(kernels, "AVAILABLE", compiled)
     classes, transition = np.arange(8) % 2, noise.symmetric(2, 0.9)
-    objective = Objective(classes, transition, loss, positive, 0.5, squared, geometry, loss == "margin")
+    objective = OfDistances(classes, transition, geometry, False, loss, positive, 0.5, squared, loss == "margin")
     x = points(8, tied=False)
     x[:, 3] = x[:, 5]  # two points on one
     x.requires_grad_()
