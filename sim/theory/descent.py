@@ -9,6 +9,7 @@ and closer (Brännlund 1993).
 from __future__ import annotations
 
 import abc
+import functools
 import math
 from dataclasses import dataclass
 
@@ -17,12 +18,14 @@ import torch
 
 from sim.errors import integer, number
 from sim.theory.similarity import Expectation
-from sim.theory.slopes import SHORTEST, at_points
+from sim.theory.slopes import at_points
 
 MOST_CONTRACTIONS = 24
 """Attempts to follow a flat valley towards collapse."""
 GAP_REACHED = 1e-11
 """Relative gap to a bound at which nothing more is tried."""
+SHORTEST = 1e-12
+"""Length that a vector is at least divided by, as in `torch.nn.functional.normalize`."""
 STEPS_WITHOUT_PROGRESS = 40
 """Polishing steps without enough progress after which the target moves closer."""
 
@@ -54,15 +57,26 @@ class Objective(abc.ABC):
         """The loss's unit of length."""
         return 1.0
 
+    @functools.cached_property
+    def members(self) -> np.ndarray:
+        """1 where a sample (n) is of a class (t), else 0."""
+        found: np.ndarray = np.eye(len(self.transition))[self.classes]
+        return found
+
     @abc.abstractmethod
     def of_points(self, points: np.ndarray, beta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Values (R,), gradients in n points (R, n, m), and in the boundaries (R,)."""
+        """Values (R,), gradients in n points where they are (R, n, m), and in the boundaries (R,)."""
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """Points (R, n, m), put on the sphere where that is the geometry."""
         if self.geometry != "sphere":
             return points
-        found: np.ndarray = points / np.maximum(np.linalg.norm(points, axis=-1, keepdims=True), SHORTEST)
+        found: np.ndarray = points / self._lengths(points)
+        return found
+
+    @staticmethod
+    def _lengths(points: np.ndarray) -> np.ndarray:
+        found: np.ndarray = np.maximum(np.linalg.norm(points, axis=-1, keepdims=True), SHORTEST)
         return found
 
     def expanded(self, points: np.ndarray) -> np.ndarray:
@@ -71,9 +85,12 @@ class Objective(abc.ABC):
 
     def evaluate(self, points: np.ndarray, beta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Values (R,), gradients in what is minimised over, and in the boundaries (R,), 0 where these aren't learnt."""
-        value, gradient, of_beta = self.of_points(self.expanded(points), beta)
+        placed = self.project(points)
+        value, gradient, of_beta = self.of_points(self.expanded(placed), beta)
         if self.collapsed:
-            gradient = np.eye(len(self.transition))[self.classes].T @ gradient  # (t, n) (R, n, m)
+            gradient = self.members.T @ gradient  # (t, n) (R, n, m)
+        if self.geometry == "sphere":
+            gradient = (gradient - (gradient * placed).sum(-1, keepdims=True) * placed) / self._lengths(points)
         return value, gradient, of_beta if self.learns_beta else np.zeros_like(beta)
 
 
@@ -110,7 +127,6 @@ class OfDistances(Objective):
             alpha=self.alpha,
             beta=beta,
             squared=self.squared,
-            sphere=self.geometry == "sphere",
         )
 
 
@@ -127,15 +143,10 @@ class OfSimilarities(Objective):
 
     def of_points(self, points: np.ndarray, beta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """See `Objective.of_points`."""
-        placed = self.project(points)
-        s = torch.from_numpy(placed @ placed.transpose(0, 2, 1)).requires_grad_()  # (R, n, n)
+        s = torch.from_numpy(points @ points.transpose(0, 2, 1)).requires_grad_()  # (R, n, n)
         value = self.expectation.terms(s).sum(-1)
         (slope,) = torch.autograd.grad(value.sum(), s)
-        gradient = (slope + slope.mT).numpy() @ placed
-        if self.geometry == "sphere":
-            along = (gradient * placed).sum(-1, keepdims=True) * placed
-            gradient = (gradient - along) / np.maximum(np.linalg.norm(points, axis=-1, keepdims=True), SHORTEST)
-        return value.detach().numpy(), gradient, np.zeros_like(beta)
+        return value.detach().numpy(), (slope + slope.mT).numpy() @ points, np.zeros_like(beta)
 
 
 @dataclass(frozen=True)
@@ -276,7 +287,7 @@ class Descent:
         its floor but don't follow it: halve the classes' spread and descend again, for as long as that helps.
         """
         assert self.bound is not None
-        members = np.eye(len(self.objective.transition))[self.objective.classes]  # (n, t)
+        members = self.objective.members  # (n, t)
         average = members @ (members / np.maximum(members.sum(0), 1)).T  # (n, n)
         for _ in range(MOST_CONTRACTIONS):
             if float((self.values - self.bound).max()) <= GAP_REACHED * max(abs(self.bound), GAP_REACHED):

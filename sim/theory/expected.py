@@ -60,6 +60,30 @@ def check_labels(classes: Any, transition: Any) -> tuple[np.ndarray, np.ndarray]
     return labels.astype(np.int64), matrix
 
 
+def as_matrices(field: str, values: Any, shape: tuple[int, int], why: str) -> Tensor:
+    """Matrices (..., *shape) as a tensor to compute with; whole numbers, and what isn't a tensor, as float64. ``why`` ends a refusal of the shape.
+
+    Raises
+    ------
+    InvalidInput
+
+    Examples
+    --------
+    >>> as_matrices("distances", [[0, 0.5], [0.5, 0]], (2, 2), "").dtype
+    torch.float64
+    """
+    wanted = f"(..., {shape[0]}, {shape[1]})"
+    try:
+        # Not from lists by itself: PyTorch would take their numbers for float32.
+        found = values if isinstance(values, Tensor) else torch.as_tensor(np.asarray(values))
+    except (TypeError, ValueError, RuntimeError):
+        raise InvalidInput(field, type(values), f"an array of numbers {wanted}") from None
+    if found.dim() < 2 or found.shape[-2:] != shape:
+        raise InvalidInput(field, tuple(found.shape), wanted + why)
+    computable = found.is_floating_point() or found.is_complex() or found.dtype == torch.bool
+    return floating(field, found) if computable else found.double()
+
+
 def check_distances(distances: Any, n: int) -> Tensor:
     """Distances (..., n, n) as a tensor, checked: float32 or float64, half precision widened to float32, whole numbers to float64.
 
@@ -77,14 +101,7 @@ def check_distances(distances: Any, n: int) -> Tensor:
     Traceback (most recent call last):
     sim.errors.InvalidInput: distances: got 1.0; allowed: a symmetric matrix
     """
-    try:
-        # Not from lists by itself: PyTorch would take their numbers for float32.
-        d = distances if isinstance(distances, Tensor) else torch.as_tensor(np.asarray(distances))
-    except (TypeError, ValueError, RuntimeError):
-        raise InvalidInput("distances", type(distances), f"an array of numbers (..., {n}, {n})") from None
-    if d.dim() < 2 or d.shape[-2:] != (n, n):
-        raise InvalidInput("distances", tuple(d.shape), f"(..., {n}, {n}), as there are {n} classes entries")
-    d = floating("distances", d) if d.is_floating_point() or d.is_complex() or d.dtype == torch.bool else d.double()
+    d = as_matrices("distances", distances, (n, n), f", as there are {n} classes entries")
     if d.device.type == "cpu":
         within_memory("n", n, MATRICES_HELD * d.numel() * d.element_size())
     with torch.no_grad():
@@ -279,8 +296,14 @@ def _prefix(values: Tensor) -> Tensor:
     return torch.nn.functional.pad(values.cumsum(-1), (1, 0))
 
 
-def _easiest(has_label: Tensor) -> Tensor:
-    """P(the r-th nearest is the nearest with the anchor's label), from P(it has that label) in order of distance."""
+def easiest(has_label: Tensor) -> Tensor:
+    """P(the r-th nearest is the nearest with the anchor's label), from P(it has that label) in order of distance.
+
+    Examples
+    --------
+    >>> easiest(torch.tensor([0.5, 0.5, 1.0])).tolist()
+    [0.5, 0.25, 0.25]
+    """
     none_before = torch.cat([torch.ones_like(has_label[..., :1]), (1 - has_label[..., :-1]).cumprod(-1)], -1)
     return has_label * none_before
 
@@ -313,7 +336,7 @@ def triplet_sums(d: Tensor, p: Tensor, alpha: float, positive: str) -> tuple[Ten
                 of_positive = has_label * (negatives.gather(-1, within) - lacks_label)
                 of_negative = lacks_label * (positives[:, -1:] - positives.gather(-1, beyond) - has_label)
             else:
-                nearest = _easiest(has_label)
+                nearest = easiest(has_label)
                 positives = _prefix(nearest)
                 # Samples before the nearest same-label one are negatives already; those after it if they lack the label.
                 of_positive = nearest * (before + (negatives.gather(-1, within) - negatives[:, 1:]))
@@ -337,7 +360,7 @@ def easy_probabilities(d: Tensor, p: Tensor) -> Tensor:
         for y in range(p.shape[1]):
             has_label = p[:, y][order]  # (b, n)
             has_label[:, -1] = 0
-            block += p[anchors, y].unsqueeze(-1) * _easiest(has_label)
+            block += p[anchors, y].unsqueeze(-1) * easiest(has_label)
         use[rows] = torch.empty_like(block).scatter_(-1, order, block)
     return use
 

@@ -47,14 +47,14 @@ def _double(row: Any) -> None:
 
 
 @fast
-def all_positives(x: Any, p: Any, first: int, fine: int, value: Any, slope: Any) -> None:
-    """`sim.theory.integrals.all_positives` of rows of anchors first, first + 1, ..., into zeros."""
+def all_positives(x: Any, p: Any, fine: int, value: Any, slope: Any, first: int, last: int) -> None:
+    """`sim.theory.integrals.all_positives` of the rows from first to last, into zeros."""
     n, t = p.shape
     z, q, e = np.empty(n), np.empty(n), np.empty((fine, n))
     a, rest = np.empty((t, n)), np.zeros(t)
     mass, mean, open_ = np.empty(t), np.empty(t), np.empty(t, np.bool_)
-    for r in range(len(x)):
-        own = (first + r) % n
+    for r in range(first, last):
+        own = r % n
         top = _exponentials(x[r], own, -np.inf, z)
         for y in range(t):
             of_negatives = 0.0
@@ -108,16 +108,16 @@ def all_positives(x: Any, p: Any, first: int, fine: int, value: Any, slope: Any)
 
 
 @fast
-def easy_positives(x: Any, p: Any, first: int, fine: int, value: Any, slope: Any) -> None:
-    """`sim.theory.integrals.easy_positives` of rows of anchors first, first + 1, ..., into zeros."""
+def easy_positives(x: Any, p: Any, fine: int, value: Any, slope: Any, first: int, last: int) -> None:
+    """`sim.theory.integrals.easy_positives` of the rows from first to last, into zeros."""
     n, t = p.shape
     others = n - 1
     near, z, slopes = np.empty(others), np.empty(others), np.empty(others)
     after, share, e = np.empty(others), np.empty(others), np.empty((fine, others))
     a, rho = np.empty((t, others)), np.empty((t, others))
     mass, mean, rest, open_ = np.empty(t), np.empty(t), np.zeros(t), np.empty(t, np.bool_)
-    for r in range(len(x)):
-        own = (first + r) % n
+    for r in range(first, last):
+        own = r % n
         order = np.argsort(-x[r], kind="mergesort")
         order = order[order != own]
         for k in range(others):
@@ -186,14 +186,16 @@ def easy_positives(x: Any, p: Any, first: int, fine: int, value: Any, slope: Any
 
 
 @fast
-def log_of_sum(x: Any, chances: Any, p: Any, one: bool, first: int, fine: int, value: Any, slope: Any) -> None:
-    """`sim.theory.integrals.log_of_sum` of rows of anchors first, first + 1, ..., into zeros."""
+def log_of_sum(
+    x: Any, chances: Any, one: bool, p: Any, fine: int, value: Any, slope: Any, first: int, last: int
+) -> None:
+    """`sim.theory.integrals.log_of_sum` of the rows from first to last, into zeros."""
     t, n = chances.shape
     z, e, q = np.empty(n), np.empty((fine, n)), np.empty(n)
     b, rest = np.empty((t, n)), np.zeros(t)
     mass, mean, open_ = np.empty(t), np.empty(t), np.empty(t, np.bool_)
-    for r in range(len(x)):
-        own = (first + r) % n
+    for r in range(first, last):
+        own = r % n
         top = _exponentials(x[r], own, 0.0 if one else -np.inf, z)
         constant = np.exp(-top) if one else 0.0
         for y in range(t):

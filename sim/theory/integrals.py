@@ -14,20 +14,18 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from sim import kernels
 from sim.theory import integral_kernels
+from sim.theory.expected import easiest
 from sim.theory.nodes import BEYOND, FINE, NEGLIGIBLE, SMALLEST, first_node
 
 ROW_ENTRIES = 2**20
 """Entries of x that the tensor program takes at once."""
-
-BLOCKS_A_THREAD = 8
-"""Shares of the rows: their times differ."""
 
 Rows = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 """(x (r, n), places of the anchors themselves (r,), weights P(Y_i = y) (r, t)) -> values (r,), derivatives (r, n)."""
@@ -196,42 +194,15 @@ def log_of_sum(x: Tensor, chances: Tensor, p: Tensor, one: bool, fine: int = FIN
             slope += torch.where(mass > 0, w * of_mean, 0.0)[:, None] * z * b
         return value, slope
 
-    def kernel(x: object, p: object, *rest: object) -> None:
-        integral_kernels.log_of_sum(x, chances.numpy(), p, one, *rest)
-
-    return _run(x, p, fine, rows, kernel)
+    return _run(x, p, fine, rows, integral_kernels.log_of_sum, chances, one)
 
 
-def easiest(a: Tensor) -> Tensor:
-    """P(the r-th is the first with the label), from P(it has the label), in order along the last axis.
-
-    Examples
-    --------
-    >>> easiest(torch.tensor([0.5, 0.5, 1.0])).tolist()
-    [0.5, 0.25, 0.25]
-    """
-    none_before = torch.cat([torch.ones_like(a[..., :1]), (1 - a[..., :-1]).cumprod(-1)], -1)
-    return a * none_before
-
-
-def _run(x: Tensor, p: Tensor, fine: int, rows: Rows, kernel: Callable[..., None]) -> tuple[Tensor, Tensor]:
-    """All rows, by the kernel on all threads or in blocks by the tensor program."""
+def _run(x: Tensor, p: Tensor, fine: int, rows: Rows, kernel: Callable[..., None], *rest: Any) -> tuple[Tensor, Tensor]:
+    """All rows, by the kernel, which takes ``rest`` after x, on all threads; or by the tensor program, in blocks."""
     n = len(p)
     if kernels.usable(x):
         value, slope = x.new_zeros(len(x)), torch.zeros_like(x)
-        arrays = [t.contiguous().numpy() for t in (x, p, value, slope)]
-        threads = torch.get_num_threads()
-        cuts = sorted({len(x) * k // (threads * BLOCKS_A_THREAD) for k in range(threads * BLOCKS_A_THREAD + 1)})
-
-        def block(first: int, last: int) -> None:
-            kernel(arrays[0][first:last], arrays[1], first, fine, arrays[2][first:last], arrays[3][first:last])
-
-        if threads == 1:
-            block(0, len(x))
-        else:
-            with ThreadPoolExecutor(threads) as pool:
-                for done in [pool.submit(block, *cut) for cut in itertools.pairwise(cuts)]:
-                    done.result()
+        kernels.over_runs(kernel, len(x), x, *rest, p, fine, value, slope)
         return value, slope
     found = []
     for at in torch.split(torch.arange(len(x), device=x.device), max(1, ROW_ENTRIES // n)):

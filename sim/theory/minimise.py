@@ -218,8 +218,8 @@ def _objective(
         raise InvalidInput(name, value, f"nothing: {loss} has alpha, and margin beta")
     if isinstance(beta, str) and beta != "learn":
         raise InvalidInput("beta", beta, "a number, 'learn' or None")
-    number_ = alpha if loss == "margin" and isinstance(beta, (str, type(None))) else beta
-    alpha, _ = check_loss(loss, positive, alpha, number_, squared)
+    first = alpha if loss == "margin" and isinstance(beta, (str, type(None))) else beta
+    alpha, _ = check_loss(loss, positive, alpha, first, squared)
     return OfDistances(labels, matrix, geometry, collapsed, loss, positive, alpha, bool(squared), beta == "learn")
 
 

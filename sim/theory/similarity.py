@@ -15,10 +15,9 @@ from scipy.stats import binom
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from sim.distances import floating
 from sim.errors import InvalidInput, choice, number, within_memory
-from sim.theory.expected import POSITIVES, check_distances, check_labels
-from sim.theory.integrals import all_positives, easiest, easy_positives, log_of_sum
+from sim.theory.expected import POSITIVES, as_matrices, check_distances, check_labels, easy_probabilities
+from sim.theory.integrals import all_positives, easy_positives, log_of_sum
 
 DEFAULTS: dict[str, dict[str, Any]] = {
     "npair": {"temperature": 1.0, "cosine": False},
@@ -162,20 +161,17 @@ class Expectation:
         found: Tensor = _Rows.apply(x, self.p, self.positive, chances.T.contiguous(), one)  # type: ignore[no-untyped-call]
         return found
 
-    def _nearest(self, s: Tensor) -> tuple[Tensor, Tensor]:
-        """Similarities of the others, the largest first (..., n, n - 1), and P(each is the anchor's easy positive)."""
-        near, order = s.masked_fill(self.own, -torch.inf).sort(dim=-1, descending=True, stable=True)
-        near, order = near[..., :-1], order[..., :-1]
-        parts = [self.p[:, y, None] * easiest(self.p[:, y][order]) for y in range(self.p.shape[1])]
-        return near, torch.stack(parts).sum(0)
+    def _easy(self, distances: Tensor) -> Tensor:
+        """P(each is the anchor's easy positive), shape of ``distances`` (..., n, n), or of what grows as they do."""
+        n = len(self.p)
+        return easy_probabilities(distances.detach().reshape(-1, n), self.p).view(distances.shape)
 
     def _multi_similarity(self, s: Tensor, alpha: float, beta: float, base: float) -> Tensor:
         negatives = self._log_of_sum(beta * (s - base), 1 - self.p, True)
         if self.positive == "all":
             positives = self._log_of_sum(-alpha * (s - base), self.p, True)
         else:
-            near, rho = self._nearest(s)
-            positives = (rho * torch.nn.functional.softplus(-alpha * (near - base))).sum(-1)
+            positives = (self._easy(-s) * torch.nn.functional.softplus(-alpha * (s - base))).sum(-1)
         return positives / alpha + negatives / beta
 
     def _lifted(self, d: Tensor, alpha: float) -> Tensor:
@@ -195,8 +191,7 @@ class Expectation:
         if self.positive == "all":
             found = found + self._log_of_sum(d, self.p, False)
             return found - all_positive * d.masked_fill(self.own, -torch.inf).logsumexp(-1)
-        near, rho = self._nearest(-d)
-        return found - (rho * near).sum(-1) + all_positive * near[..., 0]
+        return found + (self._easy(d) * d).sum(-1) - all_positive * d.masked_fill(self.own, torch.inf).min(-1).values
 
 
 def checked_parameters(loss: str, params: dict[str, Any]) -> dict[str, Any]:
@@ -229,13 +224,7 @@ def _checked(similarities: Any, labels: np.ndarray, matrix: np.ndarray, loss: st
     n, width = len(labels), len(matrix) if loss in OF_CLASSES else len(labels)
     if loss == "lifted":
         return check_distances(similarities, n)
-    try:
-        s = similarities if isinstance(similarities, Tensor) else torch.as_tensor(np.asarray(similarities))
-    except (TypeError, ValueError, RuntimeError):
-        raise InvalidInput("similarities", type(similarities), f"an array of numbers (..., {n}, {width})") from None
-    if s.dim() < 2 or s.shape[-2:] != (n, width):
-        raise InvalidInput("similarities", tuple(s.shape), f"(..., {n}, {width})")
-    s = floating("similarities", s) if s.is_floating_point() or s.is_complex() or s.dtype == torch.bool else s.double()
+    s = as_matrices("similarities", similarities, (n, width), "")
     if s.device.type == "cpu":
         within_memory("n", n, 8 * MATRICES_HELD * s.numel())
     with torch.no_grad():

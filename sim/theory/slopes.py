@@ -22,8 +22,6 @@ INSERTION_UP_TO = 64
 """Points up to which an insertion sort is the fastest."""
 
 TRIPLET, MARGIN = LOSSES.index("triplet"), LOSSES.index("margin")
-SHORTEST = 1e-12
-"""Length that a vector is at least divided by, as in `torch.nn.functional.normalize`."""
 
 exact = functools.partial(compiled, fastmath=())
 
@@ -110,7 +108,6 @@ def at_points(
     alpha: float,
     beta: np.ndarray,
     squared: bool,
-    sphere: bool,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Values (R,), and derivatives by points (R, n, m) and by boundaries (R,).
 
@@ -122,14 +119,12 @@ def at_points(
         See `slopes`.
     beta : ndarray, shape (R,)
         Read for the margin loss only.
-    sphere : bool
-        Points are put on the unit sphere first.
 
     Examples
     --------
     >>> line, p = np.array([[[0.0], [1.0], [3.0]]]), np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
     >>> value, gradient, _ = at_points(
-    ...     line, p, loss="triplet", positive="all", alpha=1.5, beta=np.zeros(1), squared=False, sphere=False
+    ...     line, p, loss="triplet", positive="all", alpha=1.5, beta=np.zeros(1), squared=False
     ... )
     >>> value.tolist(), gradient.tolist()
     ([0.5], [[[-1.0], [2.0], [-1.0]]])
@@ -137,18 +132,14 @@ def at_points(
     if kernels.AVAILABLE:
         value, gradient, of_beta = np.zeros(len(points)), np.zeros_like(points), np.zeros(len(points))
         form = (LOSSES.index(loss), positive == "easy", float(alpha), bool(squared))
-        _of_points(points, p, form, beta, sphere, value, gradient, of_beta)
+        _of_points(points, p, form, beta, value, gradient, of_beta)
         return value, gradient, of_beta
-    given = torch.from_numpy(points)
-    placed = torch.nn.functional.normalize(given, dim=-1) if sphere else given
-    d = distances.pairwise(placed)
+    x = torch.from_numpy(points)
+    d = distances.pairwise(x)
     found = slopes(
         d, torch.from_numpy(p), loss=loss, positive=positive, alpha=alpha, beta=torch.from_numpy(beta), squared=squared
     )
-    by_points = distances.gradient(placed, d, found.distances)
-    if sphere:
-        along = (by_points * placed).sum(-1, keepdim=True) * placed
-        by_points = (by_points - along) / given.norm(dim=-1, keepdim=True)
+    by_points = distances.gradient(x, d, found.distances)
     return found.value.numpy(), by_points.numpy(), found.beta.numpy()
 
 
@@ -274,19 +265,12 @@ def _of_distances(d: Any, p: Any, form: Any, beta: Any, value: Any, weights: Any
 
 
 @exact
-def _of_points(
-    points: Any, p: Any, form: Any, beta: Any, sphere: bool, value: Any, gradient: Any, of_beta: Any
-) -> None:
+def _of_points(points: Any, p: Any, form: Any, beta: Any, value: Any, gradient: Any, of_beta: Any) -> None:
     """`at_points`, into zeros."""
     _, n, m = points.shape
     d, weights = np.zeros((1, n, n)), np.empty((1, n, n))
-    lengths, x = np.ones(n), np.empty((n, m))
     for r in range(len(points)):
-        for i in range(n):
-            if sphere:
-                lengths[i] = max(np.sqrt((points[r, i] ** 2).sum()), SHORTEST)
-            for a in range(m):
-                x[i, a] = points[r, i, a] / lengths[i]
+        x, by_points = points[r], gradient[r]
         for i in range(n):
             for j in range(i):
                 squares = 0.0
@@ -295,7 +279,6 @@ def _of_points(
                 d[0, i, j] = d[0, j, i] = np.sqrt(squares)
         weights[:] = 0
         _of_distances(d, p, form, beta[r : r + 1], value[r : r + 1], weights, of_beta[r : r + 1])
-        by_points = gradient[r]
         for i in range(n):
             for j in range(i):
                 if d[0, i, j] > 0:
@@ -303,8 +286,3 @@ def _of_points(
                     for a in range(m):
                         by_points[i, a] += pull * (x[i, a] - x[j, a])
                         by_points[j, a] -= pull * (x[i, a] - x[j, a])
-        if sphere:
-            for i in range(n):
-                along = (by_points[i] * x[i]).sum()
-                for a in range(m):
-                    by_points[i, a] = (by_points[i, a] - along * x[i, a]) / lengths[i]
