@@ -9,43 +9,26 @@ from __future__ import annotations
 
 import functools
 import inspect
-import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import typer
 import typer.main
 
 from sim import plugins
 from sim.catalogue import COMMANDS
+from sim.cli.signals import INTERRUPTED, TERMINATED, Terminated, listen
 from sim.errors import InvalidInput, one_line
 
 HELP = "Class collapse in metric learning under label noise, and easy positive sampling: theory-validation simulations."
 
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it; Typer gives it, too."""
-
 MOST_OF_A_USAGE_ERROR = 300
 """Characters: the parser repeats what was written, whole."""
 
-TERMINATED = 143
-"""Exit code after SIGTERM, by which batch systems and ``kill`` end a process."""
-
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 """The common base of what the command line parser refuses; it has no public name of its own in Typer."""
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM came: as Ctrl-C, which event loops and libraries let through, and nothing takes for an error."""
-
-    came: ClassVar[bool] = False
-
-
-def _terminate(*_: object) -> None:
-    Terminated.came = True
-    raise Terminated
 
 
 def _use(names: list[str] | None) -> list[str]:
@@ -201,5 +184,5 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         # A name that isn't in the terminal's encoding is shown, escaped, rather than the end of the command.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    signal.signal(signal.SIGTERM, _terminate)
+    listen()
     sys.exit(run(sys.argv[1:]))

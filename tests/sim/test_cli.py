@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import json
 import subprocess
@@ -274,17 +273,6 @@ def test_a_reader_that_has_enough_ends_a_command_without_a_word() -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait() == 1
-
-
-def test_sigterm_ends_a_server_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Event loops swallow whatever else a callback raises while the signal comes."""
-    monkeypatch.setattr(cli.Terminated, "came", False)
-    loop = asyncio.new_event_loop()
-    loop.call_soon(cli._terminate)
-    loop.call_later(60, loop.stop)
-    with pytest.raises(cli.Terminated):
-        loop.run_forever()
-    loop.close()
 
 
 def test_interruption_keeps_what_is_finished(tmp_path: Path) -> None:
