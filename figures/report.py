@@ -137,7 +137,8 @@ def write_report(
         place,
         environment.from_string(template).render(
             studies=studies,
-            claims=[{**c, "evidence": yaml.safe_dump(c["evidence"], sort_keys=False)} for c in claims],
+            # Files of earlier releases have no parts.
+            claims=[{"parts": {}, **c, "evidence": yaml.safe_dump(c["evidence"], sort_keys=False)} for c in claims],
             figures=[shown(name) for name in pictures if FIGURES[name].study is None],
             runs=sum(len(o.configs) for o in outcomes),
             profile=profile,

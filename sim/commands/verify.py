@@ -43,7 +43,7 @@ def verify(
     from sim import kept_claims
     from sim.sweeps.executors import Resources
     from sim.sweeps.pool import here_or_in_processes
-    from sim.theory.claims import Setting
+    from sim.theory.claims import Setting, unexpected
 
     choice("size", size, SIZES)
     setting = Setting(size, integer("seed", seed, 0), checked_device(device))
@@ -64,8 +64,7 @@ def verify(
     _show(reports, size)
     write_json(json_file, reports)
     kept_claims.keep(out, [{**r, **asdict(setting)} for r in reports])
-    wrong = [r["id"] for r in reports if r["verdict"] != r["documented"] or not r["counter_example"]["flipped"]]
-    if wrong:
+    if wrong := [text for r in reports for text in unexpected(r)]:
         print(f"not as documented: {', '.join(wrong)}", file=sys.stderr)
         raise typer.Exit(1)
 
@@ -92,4 +91,6 @@ def _show(reports: list[dict[str, Any]], size: str) -> None:
         came_to = counter["verdict"] if counter["flipped"] else "NOT FLIPPED"
         flip = f"{came_to}: {counter['setting']}"
         shown.add_row(f"{r['id']} {r['title']}", met, *numbers, r["verdict"], flip, f"{r['seconds']:.1f}")
+        for text, part in r["parts"].items():
+            shown.add_row(f"  {r['id']}: {text}", "", "", "", part["verdict"], part["found"], "")
     show(shown)

@@ -19,6 +19,10 @@ CLAIM = {
     "best": 0.25,
     "evidence": {"numbers": list(range(60))},
     "counter_example": {"setting": "elsewhere " * 8, "verdict": "fails", "flipped": True},
+    "parts": {
+        f"part {k} " * 9: {"verdict": "inconclusive", "documented": None, "found": "confirmed in 1 of 2 settings " * 5}
+        for k in (1, 2)
+    },
     "size": "quick",
     "seed": 0,
 }
@@ -37,6 +41,7 @@ def test_the_report_opens_well(width: int, tmp_path: Path) -> None:
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
         page.goto(place.as_uri())
+        assert page.locator("td.part").count() == 2
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         page.locator("summary").first.click()
         assert page.locator("pre").first.is_visible()

@@ -242,7 +242,7 @@ def test_verify_prints_writes_and_judges(collapse: Run, tmp_path: Path, replace:
     replace(CLAIMS, "C2", dataclasses.replace(CLAIMS["C2"], documented="fails"))
     code, _, err = collapse("verify", "--claims=C2")
     assert code == 1
-    assert err == "not as documented: C2\n"
+    assert err == "not as documented: C2 (holds, documented: fails)\n"
 
 
 def test_findings_are_kept_as_they_are(tmp_path: Path) -> None:

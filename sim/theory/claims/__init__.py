@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from sim.catalogue import CLAIMS
-from sim.theory.claims.base import Claim, CounterExample, Outcome, Setting, report
+from sim.theory.claims.base import Claim, CounterExample, Outcome, Part, Setting, report, unexpected
 
-__all__ = ["CLAIMS", "Claim", "CounterExample", "Outcome", "Setting", "report"]
+__all__ = ["CLAIMS", "Claim", "CounterExample", "Outcome", "Part", "Setting", "report", "unexpected"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from sim import distances, noise
 from sim.catalogue import CLAIMS
 from sim.theory.minimise import Minima, within_between
-from sim.verdict import Verdict
+from sim.verdict import Finding, Verdict, together
 
 ATTAINED = 1e-6
 """Relative gap to the bound (or to the best value found) below which a restart counts as a minimiser."""
@@ -39,6 +39,22 @@ class CounterExample:
 
 
 @dataclass(frozen=True)
+class Part:
+    """One of several statements of a claim, with a verdict of its own: a loss, a data set, a metric.
+
+    Attributes
+    ----------
+    verdict : str
+    found : str
+        What decides it, in a few words: counts of settings, or the two numbers that are compared.
+
+    """
+
+    verdict: Verdict
+    found: str
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What a claim's check came to.
 
@@ -52,6 +68,8 @@ class Outcome:
     evidence : dict
         Numbers, ready for JSON.
     counter_example : CounterExample
+    parts : dict
+        Statement -> its own verdict, where a claim has several.
     """
 
     hypotheses: dict[str, bool]
@@ -60,6 +78,7 @@ class Outcome:
     best: float | None
     counter_example: CounterExample
     evidence: dict[str, Any] = field(default_factory=dict)
+    parts: dict[str, Part] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -98,11 +117,14 @@ class Claim:
         The verdict that the documentation states.
     check : callable
         `Setting` -> `Outcome`.
+    parts : dict
+        Documented verdicts of the parts; none is demanded of a part that isn't here (a plugin's data set).
     """
 
     title: str
     documented: Verdict
     check: Callable[[Setting], Outcome]
+    parts: dict[str, Verdict] = field(default_factory=dict)
 
 
 def report(name: str, outcome: Outcome) -> dict[str, Any]:
@@ -131,7 +153,57 @@ def report(name: str, outcome: Outcome) -> dict[str, Any]:
             "demanded": counter.demanded,
             "flipped": counter.verdict == counter.demanded,
         },
+        "parts": {
+            text: {"verdict": part.verdict, "documented": CLAIMS[name].parts.get(text), "found": part.found}
+            for text, part in outcome.parts.items()
+        },
     }
+
+
+def unexpected(found: dict[str, Any]) -> list[str]:
+    """What of a claim's report isn't as documented: its verdict, hypotheses, parts, counter-example; each in a few words.
+
+    Examples
+    --------
+    >>> written = report("C2", CLAIMS["C2"].check(Setting()))
+    >>> unexpected(written), unexpected({**written, "verdict": "inconclusive"})
+    ([], ['C2 (inconclusive, documented: holds)'])
+    """
+    name, documented, counter = found["id"], found["documented"], found["counter_example"]
+    wrong = [f"{name} ({found['verdict']}, documented: {documented})"] if found["verdict"] != documented else []
+    wrong += [f"{name} (not met: {text})" for text, met in found["hypotheses"].items() if not met]
+    if not counter["flipped"]:
+        wrong.append(f"{name} (counter-example {counter['verdict']}, demanded: {counter['demanded']})")
+    parts = found["parts"]
+    missing = [text for text in CLAIMS[name].parts if text not in parts]
+    return (
+        wrong
+        + [f"{name} (not checked: {text})" for text in missing]
+        + [
+            f"{name} ({text}: {part['verdict']}, documented: {part['documented']})"
+            for text, part in parts.items()
+            if part["documented"] not in (None, part["verdict"])
+        ]
+    )
+
+
+def part_of(findings: Sequence[Finding]) -> Part:
+    """A part from its settings: decided as a whole (`together`), with counts.
+
+    Examples
+    --------
+    >>> from sim.verdict import decide
+    >>> part_of(decide([("a is greater", f"set {k}", [0.5, 0.6, 0.7], [0.1, 0.3, 0.2]) for k in (1, 2)]))
+    Part(verdict='holds', found='confirmed in 2 of 2 settings')
+    """
+    verdict = together(f.verdict for f in findings)
+    counts = [
+        (word, sum(f.verdict == v for f in findings))
+        for v, word in (("holds", "confirmed"), ("fails", "refuted"), ("inconclusive", "undecided"))
+    ]
+    of = f"{len(findings)} settings"
+    found = ", ".join(f"{word} in {count} of {of}" for word, count in counts if count)
+    return Part(verdict, found)
 
 
 def two_classes(per_class: int) -> np.ndarray:

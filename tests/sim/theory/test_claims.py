@@ -10,13 +10,14 @@ import pytest
 from sim import noise
 from sim.catalogue import CLAIMS
 from sim.registry import natural
-from sim.theory.claims import Setting, report
+from sim.theory.claims import Claim, CounterExample, Outcome, Part, Setting, report, unexpected
 from sim.theory.claims.base import collapse_verdict
 from sim.theory.claims.c3 import meets_condition
 from sim.theory.claims.c4 import critical
 from sim.theory.claims.c10 import off_the_pole
 from sim.theory.descent import Search
 from sim.theory.minimise import minimise
+from sim.verdict import Verdict
 
 SHIPPED = [name for name in CLAIMS if CLAIMS[name].check.__module__.startswith("sim.theory.claims.")]
 """A plugin's claims are its own business."""
@@ -29,15 +30,29 @@ def test_quick_claims_come_to_their_documented_verdict(name: str) -> None:
     assert outcome.verdict == CLAIMS[name].documented
     assert outcome.counter_example.verdict == outcome.counter_example.demanded != outcome.verdict
     written = json.loads(json.dumps(report(name, outcome)))
+    assert unexpected(written) == []
     assert {"id", "title", "hypotheses", "verdict", "bound", "best", "evidence", "counter_example"} <= set(written)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in SHIPPED if name not in QUICK])
 def test_slow_claims_come_to_their_documented_verdict(name: str) -> None:
-    outcome = CLAIMS[name].check(Setting())
-    assert outcome.verdict == CLAIMS[name].documented
-    assert outcome.counter_example.verdict == outcome.counter_example.demanded
+    assert unexpected(report(name, CLAIMS[name].check(Setting()))) == []
+
+
+def test_whatever_is_not_as_documented_is_named(replace) -> None:
+    counter = CounterExample("elsewhere", "inconclusive", "fails")
+    parts = {"one": Part("holds", "2 of 2"), "two": Part("fails", "0 of 2"), "a plugin's": Part("fails", "0 of 1")}
+    outcome = Outcome({"met": True, "unmet": False}, "holds", None, None, counter, parts=parts)
+    documented: dict[str, Verdict] = {"one": "holds", "two": "inconclusive", "three": "holds"}
+    replace(CLAIMS, "C99", Claim("a claim", "fails", lambda _: outcome, parts=documented))
+    assert unexpected(report("C99", outcome)) == [
+        "C99 (holds, documented: fails)",
+        "C99 (not met: unmet)",
+        "C99 (counter-example inconclusive, demanded: fails)",
+        "C99 (not checked: three)",
+        "C99 (two: fails, documented: inconclusive)",
+    ]
 
 
 def test_order_of_claims() -> None:
