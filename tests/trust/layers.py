@@ -56,7 +56,7 @@ def prepare(home: Path) -> None:
         samplers.select(x, labels, positive=positive, negative=negative, generator=torch.Generator())
     metrics.evaluate(torch.randn(8, 2), torch.tensor([0, 0, 0, 0, 1, 1, 1, 1]), torch.tensor([0, 0, 1, 1, 2, 2, 3, 3]))
     Session(Engine(explorer_state.State())).work()
-    verifier.MOST_SECONDS = 3.0
+    verifier.setting.MOST_SECONDS = 3.0
     # Matplotlib asks the system for its fonts, once.
     from matplotlib import font_manager
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from sim.errors import InvalidInput
-from sim.theory.certificates.exact import ONE, ZERO, Loss, Matrix, anchor_loss
+from sim.theory.certificates.exact import ONE, ZERO, Loss, Matrix, Positive, anchor_loss, at
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,12 @@ def lattices(t: int, *, loss: Loss, alpha: Fraction) -> list[tuple[Fraction | No
     return [(-alpha, (ZERO,)), (alpha, (ZERO, 2 * alpha))]
 
 
-def breakpoints(classes: Sequence[int], transition: Matrix, *, loss: Loss, alpha: Fraction) -> tuple[Breakpoint, ...]:
-    """An anchor's loss with easy positives, for every class of anchor and every choice of distances in `lattices`.
+def breakpoints(
+    classes: Sequence[int], transition: Matrix, *, loss: Loss, alpha: Fraction, positive: Positive = "easy"
+) -> tuple[Breakpoint, ...]:
+    """An anchor's loss for every class of anchor and every choice of distances in `lattices`.
+
+    The margin loss has its lattice with easy positives only.
 
     Examples
     --------
@@ -104,8 +108,8 @@ def breakpoints(classes: Sequence[int], transition: Matrix, *, loss: Loss, alpha
     for beta, lattice in lattices(t, loss=loss, alpha=alpha):
         for anchor, x in itertools.product(range(t), itertools.product(lattice, repeat=t - 1)):
             centres = (*x[:anchor], ZERO, *x[anchor:])
-            others = [(centres[c], c) for c in range(t) for _ in range(sizes[c] - (c == anchor))]
-            value = anchor_loss(others, transition, anchor, loss=loss, positive="easy", alpha=alpha, beta=beta)
+            others = [at(centres[c], c) for c in range(t) for _ in range(sizes[c] - (c == anchor))]
+            value = anchor_loss(others, transition, anchor, loss=loss, positive=positive, alpha=alpha, beta=beta)
             found.append(Breakpoint(anchor, centres, value, beta))
     return tuple(found)
 

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import accumulate
-from operator import itemgetter
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Rational = Fraction | int | str
 Matrix = tuple[tuple[Fraction, ...], ...]
@@ -16,6 +15,36 @@ Loss = Literal["triplet", "margin"]
 Positive = Literal["all", "easy"]
 
 ZERO, ONE = Fraction(0), Fraction(1)
+
+
+class Seen(NamedTuple):
+    """Another sample as an anchor sees it; sorted, the nearest is first.
+
+    Attributes
+    ----------
+    order : Fraction
+        Sorts the others by their distance, exactly: the distance, or its square.
+    low, high : Fraction
+        Bounds on the distance, in the same order; both are the distance where that is rational.
+    label_class : int
+        Its true class.
+    """
+
+    order: Fraction
+    low: Fraction
+    high: Fraction
+    label_class: int
+
+
+def at(distance: Fraction, label_class: int) -> Seen:
+    """A sample at a rational distance.
+
+    Examples
+    --------
+    >>> at(Fraction(2), 1).high
+    Fraction(2, 1)
+    """
+    return Seen(distance, distance, distance, label_class)
 
 
 @dataclass(frozen=True)
@@ -84,13 +113,13 @@ def exact_loss(
     """
     total = ZERO
     for i, own in enumerate(classes):
-        others = [(distances[i][j], c) for j, c in enumerate(classes) if j != i]
+        others = [at(distances[i][j], c) for j, c in enumerate(classes) if j != i]
         total += anchor_loss(others, transition, own, loss=loss, positive=positive, alpha=alpha, beta=beta)
     return total
 
 
 def anchor_loss(
-    others: Sequence[tuple[Fraction, int]],
+    others: Sequence[Seen],
     transition: Sequence[Sequence[Fraction]],
     own: int,
     *,
@@ -99,40 +128,42 @@ def anchor_loss(
     alpha: Fraction,
     beta: Fraction | None,
 ) -> Fraction:
-    """Expected loss of one anchor of class ``own``; ``others`` = (distance, class) of every other sample.
+    """Expected loss of one anchor of class ``own`` that sees ``others``, every other sample.
 
-    The other arguments are those of `exact_loss`.
+    Where distances are known by bounds only, an upper bound: positives are taken at their upper, negatives at their
+    lower one, and the nearest positive is exact as the order is. The other arguments are those of `exact_loss`.
     """
     others = sorted(others)
     total = ZERO
+    lows = [e.low for e in others]
     # How many others are nearer than a margin beyond each: a hinge is active for those, whose terms are sums of prefixes.
-    within = [bisect_left(others, d + alpha, key=itemgetter(0)) for d, _ in others] if loss == "triplet" else []
-    farness = list(accumulate((e for e, _ in others), initial=ZERO))
+    within = [bisect_left(lows, d.high + alpha) for d in others] if loss == "triplet" else []
+    nearness = list(accumulate(lows, initial=ZERO))
     for y, p_anchor in enumerate(transition[own]):
         chosen_before, of_label = ONE, ZERO
-        unlike = [1 - transition[k][y] for _, k in others]
+        unlike = [1 - transition[e.label_class][y] for e in others]
         chances = list(accumulate(unlike, initial=ZERO))
-        chances_farness = list(accumulate((w * e for w, (e, _) in zip(unlike, others, strict=True)), initial=ZERO))
-        for r, (d, c) in enumerate(others):
-            chosen = transition[c][y] * (chosen_before if positive == "easy" else 1)
+        chances_nearness = list(accumulate((w * e for w, e in zip(unlike, lows, strict=True)), initial=ZERO))
+        for r, seen in enumerate(others):
+            chosen = transition[seen.label_class][y] * (chosen_before if positive == "easy" else 1)
             if loss == "margin":
                 assert beta is not None
-                of_label += chosen * max(d - beta + alpha, ZERO)
+                of_label += chosen * max(seen.high - beta + alpha, ZERO)
             else:
-                reach, last = d + alpha, within[r]
+                reach, last = seen.high + alpha, within[r]
                 if positive == "easy":
                     # An easy positive at rank r has no equal label before it already.
-                    pushed = r * reach - farness[r]
+                    pushed = r * reach - nearness[r]
                     first = r + 1
                 else:
-                    pushed = -unlike[r] * alpha  # itself
+                    pushed = -unlike[r] * (reach - seen.low)  # itself
                     first = 0
-                pushed += (chances[last] - chances[first]) * reach - (chances_farness[last] - chances_farness[first])
+                pushed += (chances[last] - chances[first]) * reach - (chances_nearness[last] - chances_nearness[first])
                 of_label += chosen * pushed
-            chosen_before *= 1 - transition[c][y]
+            chosen_before *= unlike[r]
         if loss == "margin":
             assert beta is not None
-            of_label += sum(((1 - transition[k][y]) * max(beta + alpha - e, ZERO) for e, k in others), ZERO)
+            of_label += sum((w * max(beta + alpha - e, ZERO) for w, e in zip(unlike, lows, strict=True)), ZERO)
         total += p_anchor * of_label
     return total
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 from fractions import Fraction as F
 from typing import Any
 
@@ -27,6 +26,8 @@ from sim.theory.certificates import (
     margin_easy_global_bound,
     one_class_lower_bound,
 )
+from sim.theory.verifier.bounds import bound_all
+from sim.theory.verifier.setting import exact
 
 LEVELS = ("3/5", "7/10", "4/5", "9/10", "19/20")
 
@@ -77,7 +78,8 @@ def test_both_evaluators_equal_enumeration(problem: Any, loss: Any, positive: An
     assert exact_loss(D, classes, T, loss=loss, positive=positive, alpha=a, beta=beta) == expected
     claim = {("triplet", "all"): "C3", ("margin", "all"): "C4", ("triplet", "easy"): "C7", ("margin", "easy"): "C8"}
     text = {"transition": [[str(x) for x in row] for row in T], "classes": classes, "alpha": str(a)}
-    assert verifier.Setting({**text, "claim": claim[loss, positive]}).value(D, beta) == expected
+    setting = verifier.Setting({**text, "claim": claim[loss, positive], "positive": positive})
+    assert setting.value([[exact(x) for x in row] for row in D], beta) == expected
 
 
 def tuples(rows: Any) -> tuple[tuple[F, ...], ...]:
@@ -178,9 +180,7 @@ def test_c7_reproduces_the_measured_values(p: str, collapsed: float, found_in_th
     assert float(certificate.better.value) < 1.05 * found_in_the_plane
     # Sharper than the claim: it beats every embedding that collapses even one class.
     assert certificate.better.value < certificate.one_class_bound
-    start = time.perf_counter()
     assert verifier.verify(certificate.to_dict()) == []
-    assert time.perf_counter() - start < 60
 
 
 def test_c7_best_collapsed_centres_of_three_classes() -> None:
@@ -192,11 +192,14 @@ def test_c7_best_collapsed_centres_of_three_classes() -> None:
         assert verifier.verify(certificate.to_dict()) == []
 
 
-@pytest.mark.parametrize("p", ["1/10", "1/2", "9/10"])
+@pytest.mark.parametrize("p", ["0", "1/10", "1/3", "1/2", "9/10", "1"])
 @pytest.mark.parametrize("t", [2, 3, 4])
-def test_c3_and_c4_bounds_are_attained(p: str, t: int) -> None:
-    for certificate in (certify_c3(p, 3, "1/2", t), certify_c4(p, 3, "1/5", t)):
+def test_c3_and_c4_bounds_are_attained_at_every_p(p: str, t: int) -> None:
+    """In every m >= the collapsed embedding's dimension; that is less than "every minimiser is collapsed"."""
+    weaker = "a collapsed embedding is a minimiser"
+    for certificate in (certify_c3(p, 3, "1/2", t, statement=weaker), certify_c4(p, 3, "1/5", t, statement=weaker)):
         assert certificate.collapsed.value == certificate.global_bound
+        assert certificate.dimensions == (max(1, certificate.collapsed.dimension), None)
         assert verifier.verify(certificate.to_dict()) == []
 
 
@@ -206,9 +209,11 @@ def test_c3_reproduces_the_measured_bound() -> None:
 
 def test_c4_phase_transition() -> None:
     """Above s_in = 1/2 the classes stay apart; below everything falls onto one point with b = -a."""
-    above, below = certify_c4("2/3", 3, "1/5", 3), certify_c4("13/20", 3, "1/5", 3)
+    above, below = certify_c4("17/25", 3, "1/5", 3), certify_c4("13/20", 3, "1/5", 3)
     assert (above.collapsed.dimension, above.collapsed.beta) == (2, F(1, 5))
     assert (below.collapsed.dimension, below.collapsed.beta) == (0, -F(1, 5))
+    assert (above.statement, below.statement) == ("every minimiser is collapsed", "every minimiser is one point")
+    assert (above.dimensions, below.dimensions) == ((2, 7), (1, 7))
 
 
 def test_c8_holds_by_pairs_that_no_embedding_beats() -> None:
@@ -271,7 +276,8 @@ def test_eps_margin_bound_outside_symmetric_noise() -> None:
     """Equal to the verifier's list of all near sets where its hypothesis holds; refused where a second one pays."""
     classes = [0, 0, 1, 1]
     T = tuples([["9/10", "1/10"], ["19/20", "1/20"]])
-    setting = {"transition": [[str(x) for x in row] for row in T], "classes": classes, "alpha": "1", "claim": "C8"}
-    assert margin_easy_global_bound(classes, T, F(1)) == verifier.Setting(setting).bound_all()
+    setting = {"transition": [[str(x) for x in row] for row in T], "classes": classes, "alpha": "1"}
+    setting |= {"claim": "C8", "positive": "easy"}
+    assert margin_easy_global_bound(classes, T, F(1)) == bound_all(verifier.Setting(setting))
     with pytest.raises(InvalidInput, match="transition"):
         margin_easy_global_bound(classes, tuples([["1", "0"], ["3/5", "2/5"]]), F(1))

@@ -21,10 +21,13 @@ from sim.theory.certificates import (
     certify_c3,
     certify_c4,
     certify_c7,
+    certify_c7_between,
     certify_c8,
     exact_loss,
     gram_rank,
 )
+from sim.theory.verifier.setting import exact
+from sim.theory.verifier.statements import NOISY, SIZE
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +67,12 @@ def nudge(x: Any) -> Any:
 
 def test_every_single_number_is_guarded(c7: Certificate, c8: Certificate) -> None:
     """Any one entry changed anywhere is refused, save a field that the claim does not use (None)."""
-    for certificate in (certify_c3("9/10", 2, "1/2"), certify_c4("9/10", 2, "1/5"), c7, c8):
+    plane, slope = certify_c8("3/5", 3, "1/5", arrangement="plane"), certify_c7_between(5, method="slope")
+    for certificate in (certify_c3("9/10", 2, "1/2"), certify_c4("9/10", 2, "1/5"), c7, c8, plane, slope):
         data = certificate.to_dict()
         assert verifier.verify(data) == []
-        paths = [p for p in leaves(data) if not (len(p) == 1 and data[p[0]] is None)]
+        # Of a statement for every m >= 1 that for every m >= 2 is a part.
+        paths = [p for p in leaves(data) if not (len(p) == 1 and data[p[0]] is None) and p != ("dimensions", 0)]
         accepted = [p for p in paths if not verifier.verify(changed(data, p, nudge))]
         assert accepted == []
 
@@ -120,14 +125,14 @@ def test_malformed_certificates_are_refused(c7: Certificate, path: tuple[Any, ..
 
 
 def test_verifier_runs_alone_on_a_copy(tmp_path: Path, c8: Certificate) -> None:
-    """Isolated interpreter, the one file, no project: exit codes 0, 1, 2."""
-    program = shutil.copy(verifier.__file__, tmp_path / "verifier.py")
+    """A copy of the folder, no project and no packages: exit codes 0, 1, 2."""
+    shutil.copytree(Path(verifier.__file__).parent, tmp_path / "verifier")
     c8.save(tmp_path / "good.json")
     data = json.loads((tmp_path / "good.json").read_text())
     (tmp_path / "bad.json").write_text(json.dumps(changed(data, ("better", "value"), nudge)))
 
     def run(*files: str) -> subprocess.CompletedProcess[str]:
-        arguments = [sys.executable, "-I", "-S", str(program), *files]
+        arguments = [sys.executable, "-E", "-s", "-S", "-m", "verifier", *files]
         return subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, check=False)
 
     assert (run("good.json").returncode, run("good.json").stdout) == (0, "good.json: accepted\n")
@@ -145,22 +150,26 @@ def test_saved_file_is_the_certificate(tmp_path: Path, c7: Certificate) -> None:
 
 
 def test_verifier_shares_no_code_with_the_engine() -> None:
-    text = Path(verifier.__file__).read_text()
-    assert "import sim" not in text and "from sim" not in text
+    for file in Path(verifier.__file__).parent.glob("*.py"):
+        text = file.read_text()
+        assert "import sim" not in text and "from sim" not in text
 
 
-def asked(t: int, claim: str = "C7", size: int = 1) -> dict[str, Any]:
-    """Clean labels, everything on one point, and nothing listed."""
+def asked(t: int, claim: str = "C7", size: int = 2) -> dict[str, Any]:
+    """One label for all, everything on one point, and nothing listed."""
     n = t * size
-    unit = [["1" if i == j else "0" for j in range(t)] for i in range(t)]
+    T = [["1/2" if y < 2 else "0" for y in range(t)]] * t if t > 1 else [["1"]] * t
     collapsed = {
         "distances": [["0"] * n] * n,
         "dimension": 0,
         "value": "0",
         "beta": None if claim in ("C3", "C7") else "1",
     }
+    easy = claim in ("C7", "C8")
     return {
-        "claim": claim, "verdict": "holds", "classes": [c for c in range(t) for _ in range(size)], "transition": unit, "alpha": "1",
+        "claim": claim, "verdict": "holds", "classes": [c for c in range(t) for _ in range(size)], "transition": T, "alpha": "1",
+        "statement": "no minimiser is collapsed" if easy else "a collapsed embedding is a minimiser", "positive": "easy" if easy else "all",
+        "hypotheses": {SIZE: str(size)} | ({NOISY: "1/2"} if easy else {}), "dimensions": [1, None],
         "collapsed": collapsed, "better": None, "breakpoints": [], "collapsed_bound": "0", "one_class_bound": "0", "global_bound": "0",
     }  # fmt: skip
 
@@ -168,7 +177,7 @@ def asked(t: int, claim: str = "C7", size: int = 1) -> dict[str, Any]:
 def right_value(data: dict[str, Any]) -> dict[str, Any]:
     setting = verifier.Setting(data)
     beta = data["collapsed"]["beta"]
-    value = setting.value([[F(0)] * setting.n] * setting.n, None if beta is None else F(beta))
+    value = setting.value([[exact(F(0))] * setting.n] * setting.n, None if beta is None else F(beta))
     return {**data, "collapsed": {**data["collapsed"], "value": str(value)}}
 
 
@@ -196,15 +205,15 @@ def test_what_is_too_large_is_refused_by_name(data: dict[str, Any], reason: str)
 
 
 def test_a_huge_beta_is_a_number_like_any_other() -> None:
-    """Its value is beyond floats: (b - 0 + a) for both ordered pairs of other classes."""
+    """Its value is beyond floats: b - 0 + a, and half of it, for all twelve ordered pairs."""
     data = asked(2, "C4")
     data["collapsed"]["beta"] = "1" + "0" * 450
     [said] = verifier.verify(data)
-    assert said.startswith("collapsed: the value is 2" + "0" * 30) and said.endswith(", not 0")
+    assert said.startswith("collapsed: the value is 6" + "0" * 30) and said.endswith(", not 0")
 
 
 def test_a_check_ends(monkeypatch: pytest.MonkeyPatch, c7: Certificate) -> None:
-    monkeypatch.setattr(verifier, "MOST_SECONDS", 0.0)
+    monkeypatch.setattr(verifier.setting, "MOST_SECONDS", 0.0)
     assert verifier.verify(c7.to_dict()) == ["collapsed: not checked within 0 s"]
 
 
