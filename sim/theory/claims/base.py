@@ -196,14 +196,39 @@ def part_of(findings: Sequence[Finding]) -> Part:
     >>> part_of(decide([("a is greater", f"set {k}", [0.5, 0.6, 0.7], [0.1, 0.3, 0.2]) for k in (1, 2)]))
     Part(verdict='holds', found='confirmed in 2 of 2 settings')
     """
-    verdict = together(f.verdict for f in findings)
+    return part_of_cases([f.verdict for f in findings], "settings")
+
+
+def part_of_cases(verdicts: Sequence[Verdict], called: str = "cases") -> Part:
+    """A part from the verdicts of its cases: decided as a whole (`together`), with counts; without cases it is undecided.
+
+    Examples
+    --------
+    >>> part_of_cases(["holds", "inconclusive", "holds"])
+    Part(verdict='inconclusive', found='confirmed in 2 of 3 cases, undecided in 1 of 3 cases')
+    >>> part_of_cases([])
+    Part(verdict='inconclusive', found='no cases')
+    """
+    if not verdicts:
+        return Part("inconclusive", f"no {called}")
     counts = [
-        (word, sum(f.verdict == v for f in findings))
+        (word, sum(verdict == v for verdict in verdicts))
         for v, word in (("holds", "confirmed"), ("fails", "refuted"), ("inconclusive", "undecided"))
     ]
-    of = f"{len(findings)} settings"
-    found = ", ".join(f"{word} in {count} of {of}" for word, count in counts if count)
-    return Part(verdict, found)
+    found = ", ".join(f"{word} in {count} of {len(verdicts)} {called}" for word, count in counts if count)
+    return Part(together(verdicts), found)
+
+
+def opposite(verdict: Verdict) -> Verdict:
+    """The verdict on the contrary of a statement.
+
+    Examples
+    --------
+    >>> opposite("fails"), opposite("inconclusive")
+    ('holds', 'inconclusive')
+    """
+    contrary: dict[Verdict, Verdict] = {"holds": "fails", "fails": "holds"}
+    return contrary.get(verdict, verdict)
 
 
 def two_classes(per_class: int) -> np.ndarray:

@@ -7,21 +7,27 @@ D_out >= beta + alpha. Two balls of positive diameter, far enough apart, satisfy
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from sim import noise
 from sim.catalogue import CLAIMS
 from sim.theory.claims.base import Claim, CounterExample, Outcome, Setting, embed, two_classes
 from sim.theory.expected import expected_loss, lower_bound
+from sim.theory.minimise import within_between
 from sim.verdict import Verdict
 
 ALPHA, BETA, PER_CLASS = 0.5, 2.0, 4
 
 
+def _spread() -> tuple[torch.Tensor, np.ndarray]:
+    """Distances (n, n) of two classes spread over unit intervals, five apart, and the classes."""
+    line = np.linspace(0, 1, PER_CLASS)
+    return embed(np.concatenate([line, line + 5.0])[:, None]), two_classes(PER_CLASS)
+
+
 def _losses(p: float) -> dict[str, tuple[float, float]]:
     """Loss of a spread-out embedding and the least loss possible, for both losses."""
-    classes = two_classes(PER_CLASS)
-    line = np.linspace(0, 1, PER_CLASS)
-    spread = embed(np.concatenate([line, line + 5.0])[:, None])
+    spread, classes = _spread()
     transition = noise.symmetric(2, p)
     triplet = float(expected_loss(spread, classes, transition, alpha=ALPHA))
     margin = float(expected_loss(spread, classes, transition, loss="margin", alpha=ALPHA, beta=BETA))
@@ -39,9 +45,19 @@ def _verdict(losses: dict[str, tuple[float, float]]) -> Verdict:
 
 def check(setting: Setting) -> Outcome:
     """Two classes of four points spread over unit intervals, five apart: zero loss without noise, not least with noise."""
-    clean, noisy = _losses(1.0), _losses(0.9)
+    p = 1.0
+    clean, noisy = _losses(p), _losses(0.9)
+    spread, classes = _spread()
+    within, between = within_between(spread.numpy(), classes)
     return Outcome(
-        hypotheses={"labels are clean (p = 1)": True, "classes are spread out (diameter 1)": True},
+        hypotheses={
+            "labels are clean (T is the identity)": bool((noise.symmetric(2, p) == np.eye(2)).all()),
+            "no class is on a point": bool(within.min() > 0),
+            "triplet: D_in + alpha <= D_out": bool(within.max() + ALPHA <= between.min()),
+            "margin: D_in <= beta - alpha, D_out >= beta + alpha": bool(
+                within.max() <= BETA - ALPHA and between.min() >= BETA + ALPHA
+            ),
+        },
         verdict=_verdict(clean),
         bound=0.0,
         best=max(value for value, _ in clean.values()),
