@@ -47,13 +47,16 @@ PARTS |= {recorded_part(name, metric): "holds" for name in SHIPPED for metric in
 PARTS[recorded_part("fashion_mnist", "map_at_r")] = "fails"
 
 
-def recorded_parts(name: str, rows: pd.DataFrame) -> dict[str, Part]:
-    """A part for each metric, from a data set's rows.
+def recorded_parts(name: str, rows: pd.DataFrame) -> tuple[dict[str, Part], list[Finding]]:
+    """A part for each metric, from a data set's rows, and the findings of its settings.
 
     Examples
     --------
-    >>> list(recorded_parts("digits", RECORDED["digits"]()))
+    >>> parts, settings = recorded_parts("digits", RECORDED["digits"]())
+    >>> list(parts)
     ['recorded digits, Recall@1, mean over losses and noise levels', 'recorded digits, MAP@R, mean over losses and noise levels']
+    >>> len(settings)
+    32
     """
     noisy = rows[rows["noise.level"] > 0]
     settings = decide(easy_against(noisy, FINE_LABEL_METRICS, "random"))
@@ -70,7 +73,7 @@ def recorded_parts(name: str, rows: pd.DataFrame) -> dict[str, Part]:
     for metric, mean in zip(METRICS, decide(statements), strict=True):
         counted = part_of([f for f in settings if f.claim == mean.claim]).found
         parts[recorded_part(name, metric)] = Part(mean.verdict, f"difference {mean.difference}; {counted}")
-    return parts
+    return parts, settings
 
 
 def _findings(configs: list[RunConfig], device: str) -> list[Finding]:
@@ -108,8 +111,8 @@ def check(setting: Setting) -> Outcome:
     }
     for name in RECORDED:
         rows = RECORDED[name]()
-        parts |= recorded_parts(name, rows)
-        settings = decide(easy_against(rows[rows["noise.level"] > 0], FINE_LABEL_METRICS, "random"))
+        of_set, settings = recorded_parts(name, rows)
+        parts |= of_set
         of_rows = {"seeds": rows["seed"].nunique(), "words": in_words(settings), "made with": made_with(rows, name)}
         evidence[f"recorded: {name}"] = {k: v for k, v in of_rows.items() if v}
     return Outcome(
