@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import IntEnum
 from typing import Any
@@ -61,10 +61,15 @@ def usable(tensor: Tensor) -> bool:
     return AVAILABLE and tensor.device.type == "cpu" and tensor.dtype in (torch.float32, torch.float64)
 
 
-def over_runs(kernel: Callable[..., None], runs: int, *tensors: Any) -> None:
-    """Call ``kernel(*arrays, first, last)`` on shares of the runs, a thread each."""
+def over_runs(kernel: Callable[..., None], runs: int, *inputs: Any, out: Sequence[Tensor] = ()) -> None:
+    """Call ``kernel(*inputs, *out, first, last)`` on shares of the runs, a thread each.
+
+    Tensors among the inputs may be copied; what is written to is either an array or in ``out``, which is contiguous: nothing would come
+    back from a copy.
+    """
     global _pool
-    arrays = [t.detach().contiguous().numpy() if isinstance(t, Tensor) else t for t in tensors]
+    assert all(t.is_contiguous() for t in out)
+    arrays = [t.detach().contiguous().numpy() if isinstance(t, Tensor) else t for t in (*inputs, *out)]
     threads = min(torch.get_num_threads(), runs)
     if threads == 1:
         kernel(*arrays, 0, runs)
@@ -185,8 +190,7 @@ def choose_singles(
         int(negative),
         none if u_pos is None else u_pos,
         none if u_neg is None else u_neg,
-        chosen,
-        found,
+        out=(chosen, found),
     )
     return chosen, found
 
@@ -251,21 +255,21 @@ def active_counts(reach: Tensor, d_an: Tensor, pos: Tensor, neg: Tensor, inclusi
     [[[[0, 2]]], [[[1, 1]]]]
     """
     of_pos, of_neg = (torch.empty(t.shape, dtype=torch.int32) for t in (reach, d_an))
-    over_runs(_counts, len(reach), reach, d_an, pos, neg, inclusive, of_pos, of_neg)
+    over_runs(_counts, len(reach), reach, d_an, pos, neg, inclusive, out=(of_pos, of_neg))
     return of_pos, of_neg
 
 
 @compiled
 def _adam(
-    value: Any,
     gradient: Any,
-    m: Any,
-    v: Any,
     rate: Any,
     b1: float,
     b2: float,
     unbias: float,
     epsilon: float,
+    value: Any,
+    m: Any,
+    v: Any,
     first: int,
     last: int,
 ) -> None:
@@ -313,8 +317,8 @@ def adam(
     >>> [round(value, 3) for value in x[0].tolist()]
     [0.9, 1.1]
     """
-    flat = [t.view(len(t), -1) for t in (parameter.detach(), gradient.contiguous(), first, second)]
-    over_runs(_adam, len(parameter), *flat, rate.to(parameter.dtype), *betas, unbias, epsilon)
+    of_run, *changed = (t.view(len(t), -1) for t in (gradient.contiguous(), parameter.detach(), first, second))
+    over_runs(_adam, len(parameter), of_run, rate.to(parameter.dtype), *betas, unbias, epsilon, out=changed)
 
 
 @compiled
@@ -391,5 +395,5 @@ def choose_distance_weighted(
     """
     index = torch.empty(uniforms.shape, dtype=torch.int64)
     mask = torch.empty(uniforms.shape, dtype=torch.bool)
-    over_runs(_weighted, len(distances), distances, other, dim, floor, cutoff, uniforms, index, mask)
+    over_runs(_weighted, len(distances), distances, other, dim, floor, cutoff, uniforms, out=(index, mask))
     return index, mask

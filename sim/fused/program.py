@@ -177,7 +177,7 @@ class Program:
         factors = [optim.schedule(trainer.first.optimizer.schedule, (trainer.steps + k) / total) for k in range(steps)]
         rate = torch.stack([optimizer.lr[self._order[k]].flatten() for k in (0, -1)], 1)  # (R, 2)
         losses = np.zeros((steps, runs), self._inputs.dtype)
-        totals = _array(trainer.meter.total)
+        totals = trainer.meter.total.numpy()  # changed in place
         kernels.over_runs(
             advance,
             runs,

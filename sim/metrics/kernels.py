@@ -238,7 +238,7 @@ def retrieval(samples: SideBySide, span: Tensor, ks: list[int], precision: bool)
     """
     found = samples.x.new_empty(len(ks) + 2 * precision, *samples.order.shape)
     every = samples.order.numel()
-    kernels.over_runs(_retrieval, every, samples.x, span, torch.tensor(ks), precision, BY_COUNTING, found)
+    kernels.over_runs(_retrieval, every, samples.x, span, torch.tensor(ks), precision, BY_COUNTING, out=(found,))
     return samples.back(found)
 
 
@@ -275,5 +275,5 @@ def distance_sums(samples: SideBySide) -> Tensor:
     [[[2.0, 2.0, 0.0]], [[2.0, 2.0, 0.0]], [[2.0, 2.0, 0.0]], [[11.0, 9.0, 16.0]]]
     """
     sums = samples.x.new_empty(4, *samples.order.shape)
-    kernels.over_runs(_distance_sums, samples.order.numel(), samples.x, samples.classes, samples.fine, sums)
+    kernels.over_runs(_distance_sums, samples.order.numel(), samples.x, samples.classes, samples.fine, out=(sums,))
     return samples.back(sums)

@@ -226,7 +226,9 @@ class Batches:
         if kernels.AVAILABLE:
             places = torch.empty(steps, runs, self.size, dtype=torch.int64)
             numbers = self.classes, self.per_class
-            kernels.over_runs(_batches, runs, uniforms, self._sizes, self._starts, self._members, *numbers, places)
+            kernels.over_runs(
+                _batches, runs, uniforms, self._sizes, self._starts, self._members, *numbers, out=(places,)
+            )
             return places
         uniforms = uniforms.transpose(0, 1)  # (steps, R, P + B)
         if self.classes:

@@ -186,12 +186,22 @@ def easy_positives(x: Any, p: Any, fine: int, value: Any, slope: Any, first: int
 
 
 @fast
+def _any_taken(chances: Any, row: Any) -> float:
+    """E [exp(-u S); S > 0] where ``row`` is exp(-u z) - 1, P(S > 0) where it is 0; by who is the first that is taken: nothing cancels."""
+    found, none = 0.0, 1.0
+    for k in range(len(chances)):
+        found = found * (1.0 + chances[k] * row[k]) + none * chances[k] * (1.0 + row[k])
+        none *= 1.0 - chances[k]
+    return found
+
+
+@fast
 def log_of_sum(
     x: Any, chances: Any, one: bool, p: Any, fine: int, value: Any, slope: Any, first: int, last: int
 ) -> None:
     """`sim.theory.integrals.log_of_sum` of the rows from first to last, into zeros."""
     t, n = chances.shape
-    z, e, q = np.empty(n), np.empty((fine, n)), np.empty(n)
+    z, e, q, nothing = np.empty(n), np.empty((fine, n)), np.empty(n), np.zeros(n)
     b, rest = np.empty((t, n)), np.zeros(t)
     mass, mean, open_ = np.empty(t), np.empty(t), np.empty(t, np.bool_)
     for r in range(first, last):
@@ -199,12 +209,11 @@ def log_of_sum(
         top = _exponentials(x[r], own, 0.0 if one else -np.inf, z)
         constant = np.exp(-top) if one else 0.0
         for y in range(t):
-            none, mean[y] = 1.0, constant
+            mean[y] = constant
             for k in range(n):
                 b[y, k] = chances[y, k] if k != own else 0.0
-                none *= 1.0 - b[y, k]
                 mean[y] += b[y, k] * z[k]
-            mass[y] = 1.0 if one else 1.0 - none
+            mass[y] = 1.0 if one else _any_taken(b[y], nothing)
             open_[y] = p[own, y] > 0 and mass[y] > 0
             rest[y] = 0.0
             if open_[y]:
@@ -227,7 +236,7 @@ def log_of_sum(
                     product *= factor
                     q[k] = chance[k] * (1.0 + row[k]) / factor
                 product *= np.exp(-constant * u)
-                there = product if one else product - (1.0 - mass[y])
+                there = product if one else _any_taken(chance, row)
                 value[r] += h * p[own, y] * (mass[y] * np.exp(-mean[y] * u) - there)
                 scale = h * u * p[own, y] * product
                 if scale > 0:

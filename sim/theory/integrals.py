@@ -124,8 +124,7 @@ def easy_positives(x: Tensor, p: Tensor, fine: int = FINE) -> tuple[Tensor, Tens
             for y, (b, rho, mass, w, mean) in enumerate(labels):
                 rest[y] = rest[y] - h * u * (-mean * u).exp()
                 factors = 1 + b * e
-                after = torch.cat([factors[:, 1:].flip(-1).cumprod(-1).flip(-1), torch.ones_like(e[:, :1])], -1)
-                share = rho * (1 + e).cumprod(-1) * after
+                share = rho * (1 + e).cumprod(-1) * _of_those_after(factors)
                 total = share.sum(-1)
                 before = share.cumsum(-1) - share
                 value += h * w * (mass * (-mean * u).exp() - total)
@@ -173,24 +172,26 @@ def log_of_sum(x: Tensor, chances: Tensor, p: Tensor, one: bool, fine: int = FIN
         labels, rest = [], []
         for y in range(p.shape[1]):
             b, w = chances[y].expand_as(x).scatter(1, own[:, None], 0.0), weight[:, y]
-            mass = torch.ones_like(top) if one else 1 - (1 - b).prod(-1)
+            # P(any is taken), by who is the first: nothing cancels.
+            first = torch.zeros_like(b) if one else easiest(b)
+            mass = torch.ones_like(top) if one else first.sum(-1)
             mean = ((constant + (b * z).sum(-1)) / mass.clamp_min(SMALLEST)).clamp_min(SMALLEST)
             value += torch.where(mass > 0, w * mass * (mean.log() + top), 0.0)
-            labels.append((b, mass, w, mean))
+            labels.append((b, first, mass, w, mean))
             rest.append(1 / mean)
         for h, u in _nodes(constant + z.sum(-1), fine):
             e, open_ = torch.expm1(-u[:, None] * z), False
-            for y, (b, mass, w, mean) in enumerate(labels):
+            for y, (b, first, mass, w, mean) in enumerate(labels):
                 rest[y] = rest[y] - h * u * (-mean * u).exp()
                 factors = (1 + b * e).clamp_min(SMALLEST)
                 product = factors.prod(-1) * (-constant * u).exp()
-                there = product if one else product - (1 - mass)
+                there = product if one else (first * (1 + e) * _of_those_after(factors)).sum(-1)
                 value += h * w * (mass * (-mean * u).exp() - there)
                 slope += (h * u * w * product)[:, None] * z * b * (1 + e) / factors
                 open_ |= _open(there, mass, mean * u, w)
             if not open_:
                 break
-        for of_mean, (b, mass, w, _) in zip(rest, labels, strict=True):
+        for of_mean, (b, _, mass, w, _) in zip(rest, labels, strict=True):
             slope += torch.where(mass > 0, w * of_mean, 0.0)[:, None] * z * b
         return value, slope
 
@@ -201,8 +202,8 @@ def _run(x: Tensor, p: Tensor, fine: int, rows: Rows, kernel: Callable[..., None
     """All rows, by the kernel, which takes ``rest`` after x, on all threads; or by the tensor program, in blocks."""
     n = len(p)
     if kernels.usable(x):
-        value, slope = x.new_zeros(len(x)), torch.zeros_like(x)
-        kernels.over_runs(kernel, len(x), x, *rest, p, fine, value, slope)
+        value, slope = x.new_zeros(len(x)), x.new_zeros(x.shape)
+        kernels.over_runs(kernel, len(x), x, *rest, p, fine, out=(value, slope))
         return value, slope
     found = []
     for at in torch.split(torch.arange(len(x), device=x.device), max(1, ROW_ENTRIES // n)):
@@ -210,6 +211,11 @@ def _run(x: Tensor, p: Tensor, fine: int, rows: Rows, kernel: Callable[..., None
         found.append(rows(x[at], own, p[own]))
     value, slope = (torch.cat(parts) for parts in zip(*found, strict=True))
     return value, slope
+
+
+def _of_those_after(factors: Tensor) -> Tensor:
+    """Products of the factors behind each, shape of ``factors`` (r, n)."""
+    return torch.cat([factors[:, 1:].flip(-1).cumprod(-1).flip(-1), torch.ones_like(factors[:, :1])], -1)
 
 
 def _exponentials(x: Tensor, own: Tensor, floor: float = -torch.inf) -> tuple[Tensor, Tensor]:

@@ -69,12 +69,13 @@ def slopes(
     ([0.5], [[0.0, 0.0, 0.0], [1.0, 0.0, -1.0], [0.0, 0.0, 0.0]])
     """
     runs, n, _ = d.shape
+    d = d.contiguous()  # and so is what is written to
     found = Slopes(d.new_zeros(runs), torch.zeros_like(d), d.new_zeros(runs))
     if kernels.AVAILABLE:
         boundary = np.zeros(runs) if beta is None else beta.numpy()
         form = (LOSSES.index(loss), positive == "easy", float(alpha), bool(squared))
         arrays = (x.numpy() for x in (found.value, found.distances, found.beta))
-        _of_distances(d.contiguous().numpy(), p.numpy(), form, boundary, *arrays)
+        _of_distances(d.numpy(), p.numpy(), form, boundary, *arrays)
         return found
     if loss == "triplet":
         weights, constant = triplet_sums(d.reshape(-1, n), p, alpha, positive)  # (R n, n), (R n,)

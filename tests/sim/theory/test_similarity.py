@@ -210,3 +210,50 @@ def test_on_cuda(name: str, positive: str) -> None:
         for v in (values, values.cuda())
     )
     torch.testing.assert_close(here, there.cpu(), rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("positive", ["all", "easy"])
+@pytest.mark.parametrize("name", PAIRS)
+def test_how_a_matrix_lies_in_memory_changes_nothing(
+    name: str, positive: str, compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compiled code wrote the gradient of a transposed matrix into a copy: it was 0."""
+    if compiled and not kernels.AVAILABLE:
+        pytest.skip("without Numba")
+    monkeypatch.setattr(kernels, "AVAILABLE", compiled)
+    x, classes, transition = problem(7, 6, 3)
+    s = distances.pairwise(x) if name == "lifted" else x @ x.T
+    given = {"alpha": 2.5} if name == "lifted" else {}
+    found = []
+    for laid_out in (s, s.mT.contiguous().mT, torch.stack([s, s], -1)[..., 0]):
+        leaf = laid_out.detach().requires_grad_()
+        value = expected_similarity_loss(leaf, classes, transition, loss=name, positive=positive, **given)
+        value.backward()
+        assert leaf.grad is not None
+        found.append((value.detach(), leaf.grad))
+    assert found[0][1].abs().max() > 0
+    for value, gradient in found[1:]:
+        torch.testing.assert_close(value, found[0][0], rtol=1e-14, atol=0)
+        torch.testing.assert_close(gradient, found[0][1], rtol=1e-13, atol=1e-15)
+
+
+@pytest.mark.parametrize("positive", ["all", "easy"])
+def test_integrals_end_whatever_rounding_leaves(positive: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lifted loss took P(none is taken) from a product that came near it: what rounding left never fell to 0, and the sum went on to NaN."""
+    for seed in range(30):
+        x, classes, transition = problem(seed, 4 + seed % 9, 2 + seed % 3)
+        d = distances.pairwise(x)
+        found = []
+        for compiled in (False, True) if kernels.AVAILABLE else (False,):
+            monkeypatch.setattr(kernels, "AVAILABLE", compiled)
+            leaf = d.clone().requires_grad_()
+            # Sums of rows are 1 but for rounding, another one each time.
+            given = (transition * (1 + 1e-16 * np.arange(-3, 4)[seed % 7])).clip(0, 1)
+            value = expected_similarity_loss(leaf, classes, given, loss="lifted", positive=positive, alpha=2.5)
+            value.backward()
+            assert leaf.grad is not None
+            found.append((value.detach(), leaf.grad))
+        for value, gradient in found:
+            torch.testing.assert_close(value, found[0][0], rtol=1e-11, atol=1e-11)
+            torch.testing.assert_close(gradient, found[0][1], rtol=1e-9, atol=1e-11)

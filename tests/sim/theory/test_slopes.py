@@ -73,3 +73,24 @@ def test_gradients_in_the_points_are_those_of_autograd(
     torch.testing.assert_close(value, expected.detach(), rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(gradient, wanted[0], rtol=1e-10, atol=1e-10)
     torch.testing.assert_close(of_beta, torch.zeros(3).double() if given is None else wanted[1], rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("positive", ["all", "easy"])
+@pytest.mark.parametrize(("loss", "squared"), LOSSES)
+def test_how_distances_lie_in_memory_changes_nothing(
+    loss: str, squared: bool, positive: str, compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if compiled and not kernels.AVAILABLE:
+        pytest.skip("without Numba")
+    monkeypatch.setattr(kernels, "AVAILABLE", compiled)
+    d = distances.pairwise(points(7, tied=False))
+    p = torch.from_numpy(noise.symmetric(2, 0.8)[np.arange(7) % 2])
+    setting = {"loss": loss, "positive": positive, "alpha": 0.5, "squared": squared}
+    beta = torch.ones(3, dtype=torch.float64) if loss == "margin" else None
+    expected = slopes.slopes(d, p, beta=beta, **setting)
+    for laid_out in (d.mT.contiguous().mT, torch.stack([d, d], -1)[..., 0]):
+        assert not laid_out.is_contiguous()
+        found = slopes.slopes(laid_out, p, beta=beta, **setting)
+        for part in ("value", "distances", "beta"):
+            assert torch.equal(getattr(found, part), getattr(expected, part))
