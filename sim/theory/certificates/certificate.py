@@ -95,7 +95,7 @@ class Certificate(Saved):
 
 @dataclass(frozen=True)
 class IntervalCertificate(Saved):
-    """C7 for every p of an open interval: two classes of equal size, symmetric noise.
+    """C7 for every p of an open interval: two or three classes of equal size, symmetric noise.
 
     Attributes
     ----------
@@ -112,12 +112,12 @@ class IntervalCertificate(Saved):
         ``embedding``: ``distances`` are those of a better embedding. ``slope``: they are the collapsed ones with centres alpha
         apart, plus a step across the line of centres to first order; the loss falls along that step.
     distances : tuple of tuple of Fraction, (n, n)
-    gains : (Polynomial, Polynomial)
-        Coefficients of powers of p, lowest first; both polynomials are positive on the interval. The loss of a collapsed embedding with
-        centres 0 and alpha apart, less that at ``distances``; for ``slope`` the first is less the second collapsed embedding's.
+    gains : tuple of Polynomial
+        Coefficients of powers of p, lowest first; all positive on the interval. For each collapsed embedding of
+        `interval.candidates` its loss, less that at ``distances``; for ``slope`` the first is less the second collapsed embedding's.
     root : (Fraction, Fraction) or None
-        Where the interval begins at a root of the second gain: bounds between which it changes its sign, the greater being the
-        interval's beginning.
+        Where the interval begins at a root of a gain: bounds between which it changes its sign, the greater being the interval's
+        beginning.
     """
 
     claim: Literal["C7"]
@@ -130,7 +130,7 @@ class IntervalCertificate(Saved):
     interval: tuple[Fraction, Fraction]
     method: Literal["embedding", "slope"]
     distances: Matrix
-    gains: tuple[Polynomial, Polynomial]
+    gains: tuple[Polynomial, ...]
     root: tuple[Fraction, Fraction] | None = None
 
 

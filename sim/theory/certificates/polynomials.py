@@ -99,11 +99,13 @@ def roots_between(f: Polynomial, low: Fraction, high: Fraction) -> int:
         while f and value(f, end) == 0:
             f = _without_root(f, end)
     chain = sturm_chain(f)
-    changes = []
-    for end in (low, high):
-        signs = [v > 0 for v in (value(g, end) for g in chain) if v != 0]
-        changes.append(sum(a != b for a, b in itertools.pairwise(signs)))
-    return changes[0] - changes[1]
+    return _sign_changes(chain, low) - _sign_changes(chain, high)
+
+
+def _sign_changes(chain: Sequence[Polynomial], x: Fraction) -> int:
+    """Along the chain's values at x, without zeros."""
+    signs = [v > 0 for v in (value(g, x) for g in chain) if v != 0]
+    return sum(a != b for a, b in itertools.pairwise(signs))
 
 
 def _without_root(f: Polynomial, root: Fraction) -> Polynomial:
@@ -138,10 +140,12 @@ def last_root(f: Polynomial, low: Fraction, high: Fraction, width: Fraction) -> 
     >>> [float(x) for x in last_root((Fraction(-1), Fraction(0), Fraction(2)), Fraction(0), Fraction(1), Fraction(1, 4))]
     [0.5, 0.75]
     """
-    top = high
+    while value(f, high) == 0:
+        f = _without_root(f, high)
+    chain, top = sturm_chain(f), high
     while high - low > width or high == top:
         middle = (low + high) / 2
-        if value(f, middle) == 0 or roots_between(f, middle, top):
+        if value(f, middle) == 0 or _sign_changes(chain, middle) > _sign_changes(chain, top):
             low = middle
         else:
             high = middle

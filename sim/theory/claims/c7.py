@@ -220,8 +220,8 @@ def case(
     return (certificate.verdict if agreed else "inconclusive"), evidence
 
 
-def every_p(per_class: int) -> Case:
-    """Certificate and verifier for all p in (0, 1), two classes.
+def every_p(per_class: int, t: int = 2, low: str = "0") -> Case:
+    """Certificate and verifier for all p between ``low`` and 1.
 
     Examples
     --------
@@ -229,12 +229,13 @@ def every_p(per_class: int) -> Case:
     ('holds', 'inconclusive')
     """
     try:
-        certificate = certify_c7_between(per_class, "1/2")
+        certificate = certify_c7_between(per_class, "1/2", t, low=low)
     except NotFound as reason:
         return "inconclusive", {"reason": str(reason)}
     refused = verify(certificate.to_dict())
-    return ("inconclusive" if refused else "holds"), {
-        "p between": [str(p) for p in certificate.interval],
+    proved = not refused and certificate.interval[0] == Fraction(low)
+    return ("holds" if proved else "inconclusive"), {
+        "p between": [float(p) for p in certificate.interval],
         "dimensions": certificate.dimensions,
         "distances from the first sample, in units of alpha": [int(2 * d) for d in certificate.distances[0]],
         "verifier": refused or "accepts",
@@ -244,7 +245,7 @@ def every_p(per_class: int) -> Case:
 ON_A_LINE = "t = 2, four to eight a class (full: to twelve), every p in (0, 1), m >= 1"
 ACROSS = "t = 2, eight or more a class, every p in (0, 1), m >= 2: the loss falls when classes split across"
 IN_SPACE = "t = 2, three a class, p = 9/10, m >= 3"
-THREE_CLASSES = "t = 3, four a class, p = 1/20 (m >= 2), 9/10 and 3/5 (m >= 1)"
+THREE_CLASSES = "t = 3, four a class, every p in (0.0655, 1), m >= 1; p = 1/20, m >= 2"
 LEVELS = ("19/20", "9/10", "4/5", "7/10", "3/5")
 
 
@@ -260,7 +261,8 @@ def check(setting: Setting) -> Outcome:
     for_every_p = {k: every_p(k) for k in range(4, 13 if full else 9)}
     in_space = case("9/10", 3, "easy", 0, arrangement="space")
     three = {
-        p: case(p, 4, "easy", 0, t=3, arrangement="plane" if p == "1/20" else "line") for p in ("1/20", "9/10", "3/5")
+        "p from 0.0655 to 1": every_p(4, 3, "131/2000"),
+        "p = 1/20": case("1/20", 4, "easy", 0, t=3, arrangement="plane"),
     }
     bounds = {k: slope_bound(k) for k in (8, 9)}
     parts = {
@@ -298,7 +300,7 @@ def check(setting: Setting) -> Outcome:
 
 CLAIMS.register("C7")(
     Claim(
-        "EPS triplet, noisy, four or more a class: no minimiser is collapsed; t = 2: every p in (0, 1), m >= 2; else by certificate",
+        "EPS triplet, noisy, four or more a class: no minimiser is collapsed; t = 2: every p in (0, 1), m >= 2; t = 3: certified cases",
         "holds",
         check,
         {ON_A_LINE: "holds", ACROSS: "holds", IN_SPACE: "holds", THREE_CLASSES: "holds"},

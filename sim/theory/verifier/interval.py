@@ -82,12 +82,27 @@ def least_dimension(setting: Setting, D: list[list[Fraction]], method: str) -> i
     return 1 + across
 
 
+def collapsed(setting: Setting) -> list[list[list[Fraction]]]:
+    """Every collapsed embedding that may be the best; classes of equal size may swap their names, so distances ascend."""
+    c, steps = setting.classes, setting.t * (setting.t - 1) // 2
+    found = []
+    for sides in itertools.product(range(steps + 1), repeat=steps):
+        if list(sides) == sorted(sides):
+            # Two classes have one pair; of three, the pairs 01, 02, 12 have the sums 1, 2, 3.
+            D = [[setting.alpha * sides[x + y - 1] if x != y else Fraction(0) for y in c] for x in c]
+            found.append(D)
+    return found
+
+
 def check_interval(data: dict[str, Any]) -> None:
     """Refuse a certificate for an interval of p that does not prove its statement."""
     demand(data["claim"] == "C7", "only C7 has a certificate for an interval")
     demand(data["method"] in ("embedding", "slope"), f"unknown method: {data['method']!r:.40}")
-    setting = Setting({**data, "positive": "easy", "transition": [["1/2", "1/2"]] * 2})
+    t = len(set(data["classes"]))
+    demand(t == 2 or (t == 3 and data["method"] == "embedding"), "classes: not two, nor three with an embedding")
+    setting = Setting({**data, "positive": "easy", "transition": [[f"1/{t}"] * t] * t})
     n = setting.n
+    demand(min(setting.sizes) == max(setting.sizes), "classes: not of equal size")
     check_hypotheses(setting, data, (SIZE,))
     low, high = map(rational, data["interval"])
     demand(0 <= low < high <= 1, "interval: it is not within [0, 1]")
@@ -97,26 +112,26 @@ def check_interval(data: dict[str, Any]) -> None:
     except Refused as reason:
         raise Refused(f"distances: {str(reason).removeprefix('distances: ')}") from None
     check_dimensions(data, least, None)
-    c = setting.classes
-    one_point, apart = ([[side * (x != y) for y in c] for x in c] for side in (Fraction(0), setting.alpha))
+    embeddings = [*collapsed(setting), D]
     lists = data["gains"]
-    demand(len(lists) == 2 and all(1 <= len(f) <= n + 1 for f in lists), "gains: not two polynomials of degree <= n")
+    demand(len(lists) == len(embeddings) - 1, f"gains: not {len(embeddings) - 1} polynomials")
+    demand(all(1 <= len(f) <= n + 1 for f in lists), "gains: a polynomial is not of degree <= n")
     gains = [[rational(x) for x in f] for f in lists]
     # Polynomials of degree <= n that agree at n + 1 places are the same.
     for k in range(1, n + 2):
         p = Fraction(k, n + 2)
-        setting.transition = [[p, 1 - p], [1 - p, p]]
-        of_one_point, of_apart, of_distances = (
-            setting.value([[exact(x) for x in row] for row in E], None) for E in (one_point, apart, D)
-        )
-        first = of_one_point - (of_distances if data["method"] == "embedding" else of_apart)
-        for name, f, computed in zip(("first", "second"), gains, (first, of_apart - of_distances), strict=True):
-            demand(value(f, p) == computed, f"gains: the {name} is wrong at p = {p}")
-    for name, f in zip(("first", "second"), gains, strict=True):
-        demand(positive(setting, f, low, high), f"gains: the {name} is not positive between {low} and {high}"[:200])
+        setting.transition = [[p if x == y else (1 - p) / (t - 1) for y in range(t)] for x in range(t)]
+        *losses, other = (setting.value([[exact(x) for x in row] for row in E], None) for E in embeddings)
+        computed = [loss - other for loss in losses]
+        if data["method"] == "slope":
+            computed[0] = losses[0] - losses[1]
+        for j, f in enumerate(gains):
+            demand(value(f, p) == computed[j], f"gains: number {j} is wrong at p = {p}")
+    for j, f in enumerate(gains):
+        demand(positive(setting, f, low, high), f"gains: number {j} is not positive between {low} and {high}"[:200])
     if data["root"] is not None:
         below, above = map(rational, data["root"])
         demand(
             below < above == low and above - below <= WIDEST_ROOT, "root: its bounds are not where the interval begins"
         )
-        demand(value(gains[1], below) <= 0 < value(gains[1], above), "root: the second gain does not change its sign")
+        demand(any(value(f, below) <= 0 < value(f, above) for f in gains), "root: no gain changes its sign there")

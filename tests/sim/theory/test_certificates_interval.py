@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from sim.errors import InvalidInput
 from sim.theory import verifier
-from sim.theory.certificates import NotFound, certify_c7, certify_c7_between, exact_loss
+from sim.theory.certificates import (
+    NotFound,
+    best_collapsed,
+    breakpoints,
+    certify_c7,
+    certify_c7_between,
+    exact_loss,
+)
 from sim.theory.certificates.interval import loss_polynomial
 from sim.theory.certificates.polynomials import is_positive, last_root, roots_between, trimmed, value
 from sim.theory.claims.c7 import slope, slope_bound
@@ -106,7 +113,24 @@ def test_slope_of_five_a_class_begins_at_a_root() -> None:
     assert verifier.verify(shifted) == ["root: its bounds are not where the interval begins"]
     assert verifier.verify({**shifted, "root": None}) == []
     wider = verifier.verify({**data, "interval": ["37/50", "1"], "root": None})
-    assert wider == ["gains: the second is not positive between 37/50 and 1"]
+    assert wider == ["gains: number 1 is not positive between 37/50 and 1"]
+
+
+def test_three_classes_begin_at_a_root() -> None:
+    certificate = certify_c7_between(4, t=3)
+    assert len(certificate.gains) == 20 and certificate.dimensions == (1, None)
+    assert certificate.interval == (certificate.root[1], 1)
+    assert F(1, 20) < certificate.interval[0] < F(1, 15)  # at 1/20 the plane is needed
+    data = certificate.to_dict()
+    assert verifier.verify(data) == []
+    for p in (F(1, 10), F(1, 3), F(9, 10)):
+        T = tuple(tuple(p if c == y else (1 - p) / 2 for y in range(3)) for c in range(3))
+        bound, _ = best_collapsed(certificate.classes, breakpoints(certificate.classes, T, loss="triplet", alpha=F(1)))
+        better = exact_loss(certificate.distances, certificate.classes, T, loss="triplet", positive="easy", alpha=F(1))
+        assert bound - better == min(value(f, p) for f in certificate.gains) > 0
+    assert "is not positive" in verifier.verify({**data, "interval": ["1/20", "1"], "root": None})[0]
+    assert verifier.verify({**data, "gains": data["gains"][:-1]}) == ["gains: not 20 polynomials"]
+    assert verifier.verify({**data, "classes": [0] * 5 + [1] * 4 + [2] * 3}) == ["classes: not of equal size"]
 
 
 @pytest.mark.parametrize(("per_class", "method"), [(3, "embedding"), (3, "slope"), (4, "slope"), (2, "embedding")])
@@ -146,6 +170,9 @@ def test_tampered_intervals_are_refused() -> None:
     ("arguments", "field"),
     [
         ({"per_class": 13}, "per_class"),
+        ({"per_class": 6, "t": 3}, "per_class"),
+        ({"per_class": 4, "t": 4}, "t"),
+        ({"per_class": 4, "t": 3, "method": "slope"}, "t"),
         ({"per_class": 1}, "per_class"),
         ({"per_class": 4, "alpha": 0.5}, "alpha"),
         ({"per_class": 4, "low": 0.5}, "low"),
