@@ -174,7 +174,9 @@ def _attained(
 ) -> Certificate:
     """The certificate, if the embedding has no more than the bound."""
     if collapsed.value != bound:
-        raise NotFound(f"{claim}: the collapsed embedding has {collapsed.value}, the bound is {bound}")
+        raise NotFound(
+            f"{claim}: the collapsed embedding has {float(collapsed.value):.9g}, the bound is {float(bound):.9g}"
+        )
     unique = statement in (EVERY, TOTAL)
     return Certificate(
         claim,
@@ -205,7 +207,9 @@ def _collapsed(
         if dimension is not None:
             candidates.append((dimension, centres, beta))
     if not candidates:
-        raise NotFound(f"no points have the distances at which the bound {bound} on collapsed embeddings is attained")
+        raise NotFound(
+            f"no points have the distances at which the bound {float(bound):.9g} on collapsed embeddings is attained"
+        )
     _, centres, beta = min(candidates, key=lambda c: c[0])
     distances = tuple(tuple(centres[c][k] for k in classes) for c in classes)
     return points, bound, embedding_of(distances, classes, transition, loss, positive, a, beta)
@@ -292,7 +296,7 @@ def _beaten(
 ) -> Certificate:
     """The certificate, if the better embedding is better."""
     if better.value >= bound:
-        values = f"{better.value!s:.60}, collapsed ones have at least {bound!s:.60}"
+        values = f"{float(better.value):.9g}, collapsed ones have at least {float(bound):.9g}"
         raise NotFound(f"{claim}: the best embedding found has {values}")
     dimensions: Dimensions = (max(1, better.dimension), None)
     return Certificate(

@@ -16,7 +16,7 @@ MOST_SEARCHED = 60
 """Samples up to which a better embedding is looked for: seconds; the time grows with the fourth power."""
 
 MOST_CHARACTERS = 100
-"""Of a rational given as text."""
+"""Of a rational given as text; digits of its numerator and denominator."""
 
 
 def rational(field: str, value: Any, allowed: str, ok: Callable[[Fraction], bool]) -> Fraction:
@@ -35,7 +35,7 @@ def rational(field: str, value: Any, allowed: str, ok: Callable[[Fraction], bool
         except (ValueError, ZeroDivisionError):
             pass
         else:
-            if ok(number):
+            if max(abs(number.numerator), number.denominator) < 10**MOST_CHARACTERS and ok(number):
                 return number
     raise InvalidInput(field, value, allowed)
 

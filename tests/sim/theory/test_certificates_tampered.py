@@ -233,6 +233,7 @@ def test_files_that_are_no_certificates(tmp_path: Path, content: bytes, capsys: 
     [
         (("1e999999999", 3, "1/2"), "p"),
         (("9/10", 3, "1e999999999"), "alpha"),
+        (("9/10", 3, 10**5000), "alpha"),
         (("0." + "9" * 5000, 3, "1/2"), "p"),
         (("9/10", 10**9, "1/2"), "per_class"),
         (("9/10", 3, "1/2", 10**9), "t"),
