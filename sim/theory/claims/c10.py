@@ -63,6 +63,8 @@ LIMIT = 0.1
 """Within-class distance relative to the between-class one below which free embeddings count as collapsing."""
 PER_CLASS = 3
 """Samples of a class where minimisers are looked for."""
+AT_REST = 1e-6
+"""Largest slope at the end of a search that found a minimum."""
 
 ALL = {"positive": "all", "negative": "all"}
 EASY = {"positive": "easy", "negative": "all"}
@@ -173,13 +175,22 @@ def minima(loss: str, t: int, p: float, dim: int, setting: Setting, bound: float
 
     rng = stream(setting.seed, "C10")
     options = {"maxiter": 300, "ftol": 0.0, "gtol": 1e-13, "maxcor": 30}
-    ends = [
-        optimize.minimize(evaluate, rng.normal(size=(n + t) * dim + t), jac=True, method="L-BFGS-B", options=options)
-        for _ in range(setting.restarts // 3)
-    ]
-    ends.sort(key=lambda end: float(end.fun))
-    values = torch.tensor([end.fun for end in ends], dtype=torch.float64)
-    return Minima(torch.stack([split(end.x)[0] for end in ends]), values, torch.full_like(values, torch.nan), bound)
+    on_sphere = n if loss == "softmax" else n + t
+    values, ends = [], []
+    for _ in range(setting.restarts // 3):
+        flat = rng.normal(size=(n + t) * dim + t)
+        for _ in range(2):
+            # Only directions count on the sphere: a short vector turns too fast for the search, so it goes on from unit ones.
+            vectors = flat[: on_sphere * dim].reshape(on_sphere, dim)
+            vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+            end = optimize.minimize(evaluate, flat, jac=True, method="L-BFGS-B", options=options)
+            flat = end.x
+        # A search that hasn't come to rest has found no minimum.
+        values.append(float(end.fun) if np.abs(end.jac).max() < AT_REST else math.inf)
+        ends.append(split(flat)[0])
+    order = np.argsort(values)
+    found = torch.tensor(values, dtype=torch.float64)[order]
+    return Minima(torch.stack(ends)[order], found, torch.full_like(found, torch.nan), bound)
 
 
 def of_temperature(p: float, temperature: float, setting: Setting) -> tuple[Verdict, dict[str, Any]]:
