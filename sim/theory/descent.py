@@ -22,7 +22,7 @@ from sim.theory.slopes import at_points
 
 MOST_CONTRACTIONS = 24
 """Attempts to follow a flat valley towards collapse."""
-GAP_REACHED = 1e-11
+GAP_REACHED = 1e-14
 """Relative gap to a bound at which nothing more is tried."""
 SHORTEST = 1e-12
 """Length that a vector is at least divided by, as in `torch.nn.functional.normalize`."""
