@@ -290,6 +290,10 @@ class Descent:
         members = self.objective.members  # (n, t)
         average = members @ (members / np.maximum(members.sum(0), 1)).T  # (n, n)
         for _ in range(MOST_CONTRACTIONS):
-            if float((self.values - self.bound).max()) <= GAP_REACHED * max(abs(self.bound), GAP_REACHED):
+            # Who is there stays as it is: a spread minimiser is one, too, though rounding may put a collapsed one below it.
+            there = self.values - self.bound <= GAP_REACHED * max(abs(self.bound), GAP_REACHED)
+            if there.all():
                 break
+            kept = self.points[there].copy(), self.beta[there].copy(), self.values[there].copy()
             self.polish(self.objective.project((self.points + average @ self.points) / 2), self.beta, steps)
+            self.points[there], self.beta[there], self.values[there] = kept

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sim import noise
 from sim.errors import InvalidInput
 from sim.theory import expected_similarity_loss
+from sim.theory.claims import Setting, c12
 from sim.theory.claims.c12 import least_of_rows, spread_minimiser, spreading_helps
 from sim.theory.minimise import minimise
 from sim.theory.reduced import CONVEX, best_gap, limit_of_gap, reduced_minimum
@@ -267,3 +268,34 @@ def test_the_easy_losses_are_one() -> None:
         for loss in ("ntxent", "supcon", "npair")
     ]
     assert values == pytest.approx([values[0]] * 3, rel=1e-14)
+
+
+def test_the_check_at_a_reduced_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One case of A and of B; nothing is left out of the parts that are documented otherwise."""
+    monkeypatch.setattr(Setting, "restarts", property(lambda _: 6))
+    for name in ("EQUAL", "SIMPLEX"):
+        monkeypatch.setattr(c12, name, dict([next(iter(getattr(c12, name).items()))]))
+    monkeypatch.setitem(c12.SPLIT, "quick", [(3, "9/10", "1/10")])
+    outcome = c12.check(Setting())
+    assert all(outcome.hypotheses.values())
+    assert outcome.verdict == "holds"
+    assert outcome.counter_example.verdict == outcome.counter_example.demanded
+    assert {text: part.verdict for text, part in outcome.parts.items()} == {
+        text: verdict for text, verdict in c12.DOCUMENTED.items() if text in outcome.parts
+    }
+    # Seven cases of A and B are documented.
+    assert len(outcome.parts) == len(c12.DOCUMENTED) - 5
+
+
+def test_a_search_that_finds_a_spread_minimiser_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A in m = n - 1, by search rather than by construction, and a temperature that predicts another cosine."""
+    monkeypatch.setattr(Setting, "restarts", property(lambda _: 18))
+    case = ("supcon", 0.1, 2, 3, 0.9, 5)
+    monkeypatch.setitem(c12.EQUAL, "spread", case)
+    part, evidence = c12._collapse("spread", case, Setting())
+    assert part.verdict == "fails"
+    assert evidence["within_max"][1] > 0.1
+    monkeypatch.setattr(c12, "best_gap", lambda *_, **__: 1.0)
+    monkeypatch.setattr(c12, "least_of_rows", lambda *_: None)
+    part, _ = c12._collapse("spread", ("supcon", 0.1, 2, 3, 0.9, 2), Setting())
+    assert part.verdict == "fails"
