@@ -285,7 +285,11 @@ def pictures_of_test(name: str, params: dict[str, Any], rows: Sequence[int]) -> 
     >>> [picture.size for picture in pictures_of_test("digits", {"protocol": "coarse"}, [0, 718])]
     [(8, 8), (8, 8)]
     """
-    fields = {"kind" if k == "protocol" else k: v for k, v in params.items() if k not in ("root", "size", "features")}
+    fields = {
+        "kind" if k == "protocol" else k: v
+        for k, v in params.items()
+        if k not in ("root", "size", "features", "trained_on")
+    }
     root = locate(name, params.get("root"))
     splits = [DATASETS[name].read(root, split) for split in SPLITS]
     places = parts(splits[0], splits[1], Protocol(**fields))[1].rows[list(rows)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sim.catalogue import DATASETS, GENERATORS, PROBLEMS
@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     from sim.generators import Sample
 
 
-@dataclass(frozen=True)
+CLASSES, MODES = TRAINED_ON = ("classes", "modes")
+"""What any problem may be trained on, by its parameter ``trained_on``: its classes, or each fine label as a class of its own."""
+
+
+@dataclass(frozen=True, eq=False)
 class Problem:
     """A training and an evaluation sample of one problem.
 
@@ -95,6 +99,7 @@ def fingerprint(name: str, seed: int, /, **params: Any) -> str:
     >>> fingerprint("rings", 0), len(fingerprint("digits", 0))
     ('', 64)
     """
+    params, _ = _without_labels(params)
     if name in GENERATORS:
         return ""
     if name in PROBLEMS:
@@ -120,7 +125,7 @@ def build(name: str, seed: int, /, **params: Any) -> Problem:
     seed : int
         The run's seed; synthetic problems are drawn from it unless ``params`` has a ``seed`` of its own.
     **params
-        What the problem takes.
+        What the problem takes; ``trained_on`` = ``modes`` makes each fine label a class.
 
     Raises
     ------
@@ -132,8 +137,31 @@ def build(name: str, seed: int, /, **params: Any) -> Problem:
     >>> problem = build("rings", 0, classes=3, modes_per_class=2, samples_per_mode=10)
     >>> problem.train.x.shape, problem.train.t
     ((60, 2), 3)
+    >>> build("rings", 0, classes=3, modes_per_class=2, samples_per_mode=10, trained_on="modes").train.t
+    6
     """
     found = builder(name)
+    params, fine = _without_labels(params)
     if name not in GENERATORS:
         takes("data.params", found, params, given=("seed",))
-    return found(**{"seed": seed, **params})
+    built = found(**{"seed": seed, **params})
+    return _with_fine_classes(built) if fine else built
+
+
+def _without_labels(params: dict[str, Any]) -> tuple[dict[str, Any], bool]:
+    """Parameters that a problem itself takes, and whether the fine labels are trained on."""
+    chosen = params.get("trained_on", CLASSES)
+    choice("data.params.trained_on", chosen, TRAINED_ON)
+    return {name: value for name, value in params.items() if name != "trained_on"}, chosen == MODES
+
+
+# Runs that share a problem share its memory, so the same object is given for the same problem.
+@functools.lru_cache(maxsize=4)
+def _with_fine_classes(problem: Problem) -> Problem:
+    import numpy as np
+
+    def own(sample: Sample) -> Sample:
+        # Each split counts its own from 0: in zero-shot problems they share none.
+        return replace(sample, classes=np.unique(sample.modes, return_inverse=True)[1].astype(np.int64))
+
+    return replace(problem, train=own(problem.train), test=own(problem.test))

@@ -137,8 +137,8 @@ def _escaped(text: str) -> str:
     return text.replace("_", r"\_").replace("%", r"\%")
 
 
-def document(last: pd.DataFrame, title: str, form: str) -> str:
-    """The tables of a benchmark, ``form`` markdown or latex."""
+def document(last: pd.DataFrame, title: str, form: str, baselines: pd.DataFrame | None = None) -> str:
+    """The tables of a benchmark, ``form`` markdown or latex; ``baselines`` as `sim.baselines.table_of` gives them."""
     bold: Callable[[str], str] = (lambda t: f"**{t}**") if form == "markdown" else (lambda t: rf"\textbf{{{t}}}")
     heading = "## {}\n\n{}\n" if form == "markdown" else "% {}\n{}"
     written = markdown if form == "markdown" else latex
@@ -149,6 +149,10 @@ def document(last: pd.DataFrame, title: str, form: str) -> str:
         )
         for metric, called in FINE_LABEL_METRICS.items()
     ]
+    if baselines is not None:
+        metrics = list(FINE_LABEL_METRICS)
+        shown = readable(baselines, metrics)[["baseline", *metrics]].rename(columns=FINE_LABEL_METRICS)
+        parts.append(heading.format(f"{title}: floor and ceiling over the same {seeds} seeds", written(shown)))
     if {"easy", "random"} <= set(last["positive"]):
         parts.append(
             heading.format(f"{title}: easy minus random positives, paired by seed", written(differences(last)))

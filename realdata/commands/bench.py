@@ -59,6 +59,13 @@ def bench(
             help="Draw queries and their nearest neighbours (PDF or PNG): first loss, first two positives, highest noise.",
         ),
     ] = None,
+    floors: Annotated[
+        bool,
+        typer.Option(
+            "--baselines/--no-baselines",
+            help="Floor and ceiling: the input, its principal components, the untrained net; nets trained on the fine labels without noise.",
+        ),
+    ] = True,
     device: Device = "cpu",
     workers: Workers = None,
     out: Out = DEFAULT_OUT,
@@ -66,11 +73,12 @@ def bench(
 ) -> None:
     """Benchmark losses and samplers on a data set: trained on noisy coarse labels, retrieved by fine ones."""
     from realdata import benchmark
-    from sim import tables
+    from sim import baselines, tables
     from sim.effective_noise import in_words
-    from sim.studies import table
+    from sim.studies import final, table
     from sim.sweeps.executors import Resources
     from sim.sweeps.store import Store
+    from sim.verdict import decide
 
     asked = benchmark.configs(
         dataset,
@@ -90,18 +98,26 @@ def bench(
     summary = table(last, benchmark.TABLE_METRICS)
     title = f"{dataset}: mean ± half of the 95 % interval over {seeds} seeds"
     show_rows(title, tables.readable(summary, benchmark.TABLE_METRICS))
+    findings, beside = benchmark.findings(last), None
+    if floors:
+        ceilings = baselines.ceilings(configs)
+        trained = train_missing(ceilings, store, f"bench {dataset}: ceiling", resources) if ceilings else None
+        found = baselines.rows(configs, results, None if trained is None else final(trained, configs[0].evaluate[-1]))
+        beside = baselines.table_of(found)
+        show_rows(f"{dataset}: floor and ceiling, over the same seeds", tables.readable(beside, baselines.METRICS))
+        findings += decide(baselines.better_than_input(last, found, configs[0].net.normalize))
     for effective in dict.fromkeys(in_words(c) for c in {c.noise.model_dump_json(): c for c in configs}.values()):
         if effective is not None:
             say(effective)
-    findings = benchmark.findings(last)
     show_findings(findings)
     for place, form in ((markdown, "markdown"), (latex, "latex")):
         if place is not None:
-            write_text(place, tables.document(last, dataset, form))
+            write_text(place, tables.document(last, dataset, form, beside))
     if retrieval is not None:
         of_first = [c for c in configs if (c.loss.name, c.seed) == (configs[0].loss.name, seed)]
         noisiest = max(c.noise.level for c in of_first)
         gallery = FIGURES["retrieval"].of_runs
         assert gallery is not None
         gallery([c for c in of_first if c.noise.level == noisiest][:2], store, retrieval)
-    write_json(json_file, {"table": records(summary), "findings": [asdict(f) for f in findings]})
+    written_out = {"table": records(summary), "findings": [asdict(f) for f in findings]}
+    write_json(json_file, written_out if beside is None else {**written_out, "baselines": records(beside)})

@@ -184,6 +184,14 @@ def test_bench_writes_table_and_words(collapse: Run, tmp_path: Path) -> None:
     assert len(written["table"]) == 4
     assert {f["verdict"] for f in written["findings"]} <= {"holds", "fails", "inconclusive"}
     assert all(row["recall_at_1_low"] <= row["recall_at_1"] <= row["recall_at_1_high"] for row in written["table"])
+    named = [row["baseline"] for row in written["baselines"]]
+    assert named[0] == "input, Euclidean" and named[-1] == "trained on fine labels, no noise: triplet, random, semihard"
+    assert "## digits: floor and ceiling over the same 2 seeds" in (tmp_path / "t" / "b.md").read_text()
+    assert "of the input as it is" in out
+    code, out, _ = collapse(
+        "bench", "--losses=triplet", "--noise=0", "--seeds=2", *TINY[:2], "--set=net.params.width=8", "--no-baselines"
+    )
+    assert code == 0 and "floor" not in out
 
 
 def test_reproduce_writes_everything_and_resumes(collapse: Run, tmp_path: Path) -> None:
