@@ -1,4 +1,4 @@
-"""Where collapse begins and ends, computed from the exact expected losses: C3, C4, C5 and C7."""
+"""Where collapse begins and ends, computed from the exact expected losses: C3, C4, C5, C7 and C12."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from figures import Entry, Source
-from figures.style import DOUBLE_COLUMN, POSITIVE_LOOK
+from figures.style import DOUBLE_COLUMN, POSITIVE_LOOK, Look
 from sim.catalogue import FIGURES
 
 if TYPE_CHECKING:
@@ -20,6 +21,26 @@ DIMENSIONS = range(1, 10)
 SQUARED_DIMENSIONS = (7, 2)
 LEVELS = ("19/20", "9/10", "4/5", "7/10", "3/5")
 
+TEMPERATURE = 0.5
+PER_CLASS = 6
+SPHERE = 3
+"""Dimension of the space of the unit sphere."""
+RESTARTS, STEPS = 3, 150
+SOFTMAX = {("ntxent", "all"): "NT-Xent", ("supcon", "all"): "SupCon", ("ntxent", "easy"): "NT-Xent, EPS"}
+SOFTMAX_LOOK: dict[tuple[str, str], Look] = {
+    ("ntxent", "all"): {"color": "#009E73", "marker": "D", "linestyle": "-"},
+    ("supcon", "all"): {
+        "color": "#CC79A7",
+        "marker": "v",
+        "linestyle": "--",
+        "markersize": 6,
+        "markerfacecolor": "none",
+    },
+    ("ntxent", "easy"): {**POSITIVE_LOOK["easy"]},
+}
+SIZES = {4: "-", 12: "--"}
+"""Samples a class, for multi-similarity, with their lines."""
+
 
 def cases(profile: str) -> tuple[list[int], list[tuple[float, int]], list[str]]:
     """Dimensions (C3), p and dimension (C5), p (C7); a few of each in the profile tiny."""
@@ -28,22 +49,43 @@ def cases(profile: str) -> tuple[list[int], list[tuple[float, int]], list[str]]:
     return list(DIMENSIONS), [(float(Fraction(p)), m) for p in LEVELS for m in SQUARED_DIMENSIONS], list(LEVELS)
 
 
+def similarity_cases(profile: str) -> tuple[list[tuple[str, str, float]], list[tuple[int, float]]]:
+    """Loss, positive and p; samples a class and p of multi-similarity: both of C12."""
+    levels = [0.9] if profile == "tiny" else [float(Fraction(p)) for p in LEVELS]
+    softmax = [(*case, p) for case in SOFTMAX for p in levels]
+    # Where classes of four stop collapsing a level more.
+    return softmax, [(k, p) for k in SIZES for p in sorted({*levels, 0.85})]
+
+
 def pieces(profile: str) -> list[Piece]:
-    """All that is drawn of `cases`, in their order."""
+    """All that is drawn of `cases` and of `similarity_cases`, in their order."""
     from sim.sweeps.pieces import Piece
-    from sim.theory.diagrams import easy_triplet_values, squared_contrastive_spread, triplet_spread
+    from sim.theory.diagrams import (
+        easy_triplet_values,
+        multi_similarity_within,
+        softmax_minima,
+        squared_contrastive_spread,
+        triplet_spread,
+    )
 
     dimensions, squared, levels = cases(profile)
+    softmax, multi = similarity_cases(profile)
+    setting = {"temperature": TEMPERATURE, "per_class": PER_CLASS, "dim": SPHERE, "restarts": RESTARTS, "steps": STEPS}
     restarts = 3 if profile == "tiny" else 6
     return [
         *(Piece(triplet_spread, {"dim": m, "restarts": restarts}, seconds=0.4) for m in dimensions),
         *(Piece(squared_contrastive_spread, {"p": p, "dim": m}, seconds=0.2) for p, m in squared),
         *(Piece(easy_triplet_values, {"p": p}, seconds=0.7) for p in levels),
+        *(
+            Piece(softmax_minima, {"loss": loss, "positive": positive, "p": p, **setting}, seconds=0.5)
+            for loss, positive, p in softmax
+        ),
+        *(Piece(multi_similarity_within, {"per_class": k, "p": p}, seconds=0.4) for k, p in multi),
     ]
 
 
 def draw(source: Source) -> Figure:
-    """Four panels."""
+    """Four panels of losses of distances, three of losses of cosines."""
     from sim.theory.claims.base import agreement
     from sim.theory.claims.c4 import critical
 
@@ -52,7 +94,9 @@ def draw(source: Source) -> Figure:
     spread = {m: next(values) for m in dimensions}
     squared_spread = {case: next(values) for case in squared}
     certified = {p: next(values) for p in exact}
-    figure, axes = plt.subplots(1, 4, figsize=(DOUBLE_COLUMN, 2.0))
+    figure = plt.figure(figsize=(DOUBLE_COLUMN, 4.0))
+    above, below = figure.subfigures(2, 1, squeeze=False)[:, 0]
+    axes = [*above.subplots(1, 4), *below.subplots(1, 3)]
     blue, orange = POSITIVE_LOOK["easy"]["color"], POSITIVE_LOOK["random"]["color"]
 
     axis = axes[0]
@@ -91,9 +135,74 @@ def draw(source: Source) -> Figure:
     axis.set(title="C7 EPS triplet (exact)", xlabel="label noise", ylabel="expected loss")
     axis.set_ylim(0, 85)
     axis.legend(loc="upper left", handletextpad=0.3, fontsize=6)
+    softmax, multi = similarity_cases(source.profile)
+    minima = {case: next(values) for case in softmax}
+    _centres(axes[4], minima)
+    _floor(axes[5], minima)
+    _multi_similarity(axes[6], {case: next(values) for case in multi})
+    for axis in axes[4:]:
+        axis.set_xlim(0, 0.5)
     for axis in axes:
         axis.grid(True)
     return figure
+
+
+def _centres(axis: Axes, minima: dict[tuple[str, str, float], dict[str, float]]) -> None:
+    """The centres' cosine with all positives: predicted, and at the best embedding that minimisation found."""
+    from sim.noise import symmetric
+    from sim.theory.reduced import best_gap
+
+    noise_levels = np.linspace(0.01, 0.49, 49)
+    for loss, positive in SOFTMAX:
+        if positive != "all":
+            continue
+        look = SOFTMAX_LOOK[loss, positive]
+        gaps = [best_gap(PER_CLASS, symmetric(2, 1 - level), loss=loss) for level in noise_levels]
+        predicted = np.maximum(1 - TEMPERATURE * np.array(gaps), -1)
+        axis.plot(noise_levels, predicted, color=look["color"], linestyle=look["linestyle"], linewidth=1)
+        found = [(1 - p, v["cosine"]) for (name, which, p), v in minima.items() if (name, which) == (loss, positive)]
+        axis.plot(*zip(*found, strict=True), **{**look, "linestyle": ""}, label=SOFTMAX[loss, positive])
+    axis.plot([], [], color="0.4", linewidth=1, label="1 − τ g*, at least −1")
+    axis.set(
+        title="C12 all positives: centres", xlabel="label noise", ylabel="cosine of the centres", ylim=(-1.08, 1.08)
+    )
+    axis.legend(loc="lower right", handletextpad=0.3, fontsize=6)
+
+
+def _floor(axis: Axes, minima: dict[tuple[str, str, float], dict[str, float]]) -> None:
+    """The least loss that minimisation found, over that of the best collapsed embedding."""
+    axis.axhline(1, color=POSITIVE_LOOK["random"]["color"], linewidth=1, label="best collapsed", zorder=1)
+    for (loss, positive), label in SOFTMAX.items():
+        found = [
+            (1 - p, v["best"] / v["collapsed"])
+            for (name, which, p), v in minima.items()
+            if (name, which) == (loss, positive)
+        ]
+        look = SOFTMAX_LOOK[loss, positive]
+        axis.plot(*zip(*found, strict=True), **{**look, "linestyle": "-" if positive == "easy" else ""}, label=label)
+    axis.set(
+        title="C12 free against collapsed",
+        xlabel="label noise",
+        ylabel="loss found / collapsed",
+        ylim=(0.8, 1.13),
+    )
+    axis.legend(loc="upper left", handletextpad=0.3, fontsize=6, ncols=2, columnspacing=1)
+
+
+def _multi_similarity(axis: Axes, found: dict[tuple[int, float], tuple[float, str]]) -> None:
+    """Cosines inside classes at the least loss; filled where a collapsed embedding is proven to be best."""
+    collapsed, spread = POSITIVE_LOOK["random"]["color"], POSITIVE_LOOK["easy"]["color"]
+    for (k, line), marker, size in zip(SIZES.items(), "so", (6, 4), strict=True):
+        points = sorted((1 - p, *value) for (per_class, p), value in found.items() if per_class == k)
+        axis.plot([x for x, _, _ in points], [within for _, within, _ in points], line, color="0.5", linewidth=0.8)
+        for at, y, verdict in points:
+            edge, face = ("white", collapsed) if verdict == "holds" else (spread, "white")
+            axis.plot(at, y, marker, markeredgecolor=edge, markerfacecolor=face, markersize=size)
+        axis.plot([], [], line, marker=marker, color="0.5", linewidth=0.8, markersize=size, label=f"k = {k}")
+    axis.plot([], [], "s", color=collapsed, label="collapse, proven")
+    axis.plot([], [], "s", color=spread, markerfacecolor="white", label="spread")
+    axis.set(title="C12 multi-similarity", xlabel="label noise", ylabel="cosine inside classes", ylim=(0.4, 1.05))
+    axis.legend(loc="upper right", handletextpad=0.3, fontsize=6)
 
 
 FIGURES.register("theory")(
@@ -103,7 +212,12 @@ FIGURES.register("theory")(
             "Minimisers of exact expected losses. C3: within-class distance of every minimiser found (two classes of four, p = 0.9): 0 "
             "up to m = n − 2, any value from m = n − 1 (dotted). C4: below p*(t) the margin loss with learnt boundary puts all "
             "classes on one point. C5: the squared contrastive loss keeps (1 − s_in) α where there is room. C7: with easy positives the "
-            "best collapsed embedding (two classes of twelve) loses to sub-clusters on a line, in exact arithmetic."
+            "best collapsed embedding (two classes of twelve) loses to sub-clusters on a line, in exact arithmetic. C12, two classes on the unit sphere. "
+            f"NT-Xent and SupCon: temperature τ = {TEMPERATURE}, k = {PER_CLASS} samples a class, in R^{SPHERE}; markers: the best of {RESTARTS} random starts (seed 0) of a "
+            f"descent of {STEPS} + {STEPS} steps that "
+            "isn't told the least value. Left: all positives, mean cosine between the classes; lines: 1 − τ g*, at least −1, g* the gap of an anchor's best row. Middle: the least loss found over that of the best "
+            "collapsed embedding (a descent among those): no gain with all positives, a gain with easy ones (EPS). Right: multi-similarity (α, β, base 2, 50, 0.5), all positives, "
+            "k samples a class, in any dimension, by a convex program: cosine inside classes at the least loss; filled: a collapsed embedding is proven best to 1e-8, open: none is."
         ),
         study=None,
         draw=draw,

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from figures import Source, schematic, theory, throughput, zero_loss
+from figures import Source, schematic, throughput, zero_loss
 from figures.render import provenance, render
 from figures.report import conclude, write_report
 from figures.spread_and_subclusters import draw_metrics
@@ -22,7 +22,6 @@ from sim.catalogue import FIGURES, POSITIVES, STUDIES
 from sim.studies import final, table
 from sim.sweeps.execute import execute
 from sim.sweeps.grid import grid
-from sim.sweeps.pieces import compute
 from sim.sweeps.store import Store
 from sim.tables import readable
 
@@ -123,17 +122,6 @@ def test_report_shows_computed_verdicts(source: Source, tmp_path: Path, replace:
     for finding in outcome.findings:
         assert finding.claim in html
     assert html.count('class="holds"') == sum(f.verdict == "holds" for f in outcome.findings)
-
-
-def test_theory_figure_shows_the_sharp_boundary(tmp_path: Path) -> None:
-    """C3: collapsed at every m <= n - 2, spread out at every m >= n - 1; C7: better embeddings lie below."""
-    values = compute(FIGURES["theory"].pieces("quick"), Store(tmp_path))
-    dimensions, _, exact = theory.cases("quick")
-    for m, spread in zip(dimensions, values, strict=False):
-        assert len(spread) >= 1
-        assert max(spread) < 1e-2 if m <= 6 else max(spread) > 1e-2
-    assert all(better < collapsed for collapsed, better in values[-len(exact) :])
-    assert len(FIGURES["theory"].draw(Source(None, "quick", [], None, values)).axes) == 4
 
 
 def test_report_shows_the_claims_that_were_checked(tmp_path: Path) -> None:
