@@ -24,7 +24,9 @@ def test_a_mutant_changes_one_place_and_compiles(mutant: Mutant) -> None:
 
 def test_there_are_mutants_of_everything() -> None:
     areas = collections.Counter(m.area for m in MUTANTS)
-    assert set(areas) == {"samplers", "losses", "trainer", "noise", "theory", "metrics", "store", "protocol", "verdict"}
+    assert set(areas) == {
+        "samplers", "losses", "trainer", "noise", "theory", "metrics", "store", "protocol", "verdict", "command line"
+    }  # fmt: skip
     assert sum(not m.equivalent for m in MUTANTS) >= 80 and min(areas.values()) >= 3
 
 

@@ -15,6 +15,7 @@ from sim.errors import InvalidInput
 from sim.theory import expected_similarity_loss
 from sim.theory.claims import Setting, c12
 from sim.theory.claims.c12 import least_of_rows, spread_minimiser, spreading_helps
+from sim.theory.descent import Search
 from sim.theory.minimise import minimise
 from sim.theory.reduced import CONVEX, best_gap, limit_of_gap, reduced_minimum
 from sim.theory.splitting import INTERVALS, _kappa, kappa, splitting
@@ -131,7 +132,16 @@ def test_minimisers_agree_with_the_reduced_program() -> None:
     classes, transition = np.repeat([0, 1], [2, 4]), noise.symmetric(2, 0.9)
     for loss in ("supcon", "multi_similarity"):
         found = reduced_minimum(classes, transition, loss=loss, **SETTINGS[loss])
-        free = minimise(classes, transition, loss=loss, geometry="sphere", dim=6, restarts=6, **SETTINGS[loss])
+        free = minimise(
+            classes,
+            transition,
+            loss=loss,
+            geometry="sphere",
+            dim=6,
+            restarts=3,
+            search=Search(500, 500),
+            **SETTINGS[loss],
+        )
         assert free.best == pytest.approx(found.all.value, rel=1e-6)
 
 
@@ -272,7 +282,7 @@ def test_the_easy_losses_are_one() -> None:
 
 def test_the_check_at_a_reduced_size(monkeypatch: pytest.MonkeyPatch) -> None:
     """One case of A and of B; nothing is left out of the parts that are documented otherwise."""
-    monkeypatch.setattr(Setting, "restarts", property(lambda _: 6))
+    monkeypatch.setattr(Setting, "restarts", property(lambda _: 4))
     for name in ("EQUAL", "SIMPLEX"):
         monkeypatch.setattr(c12, name, dict([next(iter(getattr(c12, name).items()))]))
     monkeypatch.setitem(c12.SPLIT, "quick", [(3, "9/10", "1/10")])

@@ -116,6 +116,7 @@ def test_slope_of_five_a_class_begins_at_a_root() -> None:
     assert wider == ["gains: number 1 is not positive between 37/50 and 1"]
 
 
+@pytest.mark.slow
 def test_three_classes_begin_at_a_root() -> None:
     certificate = certify_c7_between(4, t=3)
     assert len(certificate.gains) == 20 and certificate.dimensions == (1, None)

@@ -64,18 +64,18 @@ def test_supcon_collapses_to_the_predicted_angle() -> None:
 
 def test_nt_xent_collapses_with_all_positives_and_not_with_easy_ones() -> None:
     """Values of theory that was worked out independently."""
-    free, collapsed = found("ntxent", temperature=0.5)
+    free, collapsed = found("ntxent", temperature=0.5, restarts=3)
     assert collapsed.best == pytest.approx(67.78965, abs=1e-4)
     assert free.best == pytest.approx(collapsed.best, rel=1e-7)
-    free, collapsed = found("ntxent", "easy", temperature=0.5, restarts=18)
+    free, collapsed = found("ntxent", "easy", temperature=0.5, restarts=6)
     assert collapsed.best == pytest.approx(8.996, abs=1e-3)
-    assert free.best < 7.7
+    assert free.best < 7.8
     assert within_between(free.distances(), TWO)[0].max() > 0.1
 
 
 def test_collapsed_embeddings_have_a_point_a_class() -> None:
-    free, collapsed = found("multi_similarity", restarts=3)
-    assert collapsed.embeddings.shape == free.embeddings.shape == (3, 12, 3)
+    free, collapsed = found("multi_similarity", restarts=2)
+    assert collapsed.embeddings.shape == free.embeddings.shape == (2, 12, 3)
     assert within_between(collapsed.distances(), TWO)[0].max() == 0
     triplets = minimise(TWO, NOISY, alpha=0.5, collapsed=True, restarts=3, search=Search(200, 400))
     assert within_between(triplets.distances(), TWO)[0].max() == 0
