@@ -110,13 +110,14 @@ def draw(source: Source) -> Figure:
     axis.set_ylim(-0.05, 30)
 
     axis = axes[1]
-    t = np.arange(2, 101)
+    t = np.arange(3, 101)  # two classes never fall onto one point
     boundary = [critical(int(k)) for k in t]
     axis.fill_between(t, 0.4, boundary, color=orange, alpha=0.25, linewidth=0)
     axis.plot(t, boundary, color=orange)
     axis.text(14, 0.55, "one point", fontsize=7)
     axis.text(4, 0.85, "class collapse", fontsize=7)
     axis.set(title="C4 margin, β learnt", xlabel="classes t", ylabel="p = P(label kept)", ylim=(0.4, 1), xscale="log")
+    axis.set_xticks([3, 10, 100], ["3", "10", "100"])
 
     axis = axes[2]
     levels = np.linspace(0.55, 1, 50)
@@ -211,7 +212,7 @@ FIGURES.register("theory")(
         caption=(
             "Minimisers of exact expected losses. C3: within-class distance of every minimiser found (two classes of four, p = 0.9): 0 "
             "up to m = n − 2, any value from m = n − 1 (dotted). C4: below p*(t) the margin loss with learnt boundary puts all "
-            "classes on one point. C5: the squared contrastive loss keeps (1 − s_in) α where there is room. C7: with easy positives the "
+            "classes on one point, if there are three or more. C5: the squared contrastive loss keeps (1 − s_in) α where there is room. C7: with easy positives the "
             "best collapsed embedding (two classes of twelve) loses to sub-clusters on a line, in exact arithmetic. C12, two classes on the unit sphere. "
             f"NT-Xent and SupCon: temperature τ = {TEMPERATURE}, k = {PER_CLASS} samples a class, in R^{SPHERE}; markers: the best of {RESTARTS} random starts (seed 0) of a "
             f"descent of {STEPS} + {STEPS} steps that "

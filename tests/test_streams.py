@@ -27,7 +27,7 @@ from sim.samplers.batches import Batches
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = Path(__file__).parent / "golden" / "draws.json"
-CHECKS = {"minimise", "batch loss", "C6", "clustered starts"}
+CHECKS = {"minimise", "batch loss", "C6", "C10", "clustered starts", "reduced program"}
 """Purposes of the theory's searches and checks: they draw starts and cases, and no stored result depends on them."""
 
 

@@ -22,10 +22,11 @@ import numpy as np
 import torch
 from scipy.optimize import brentq, minimize
 
-from sim.errors import InvalidInput, choice
+from sim import noise
+from sim.errors import InvalidInput, choice, integer, number, within_memory
 from sim.streams import stream
 from sim.theory.expected import check_labels
-from sim.theory.similarity import Expectation, checked_parameters, positive_shares
+from sim.theory.similarity import MATRICES_HELD, Expectation, checked_parameters, positive_shares
 from sim.verdict import Verdict
 
 CONVEX = ("npair", "ntxent", "supcon", "multi_similarity")
@@ -41,6 +42,9 @@ FULL = 1e-7
 """By how much M_AA may fall short of 1 where its constraint counts as active."""
 
 STARTS = 2
+
+MOST_CLASSES = 16
+"""The solver's matrix has the fourth power of them."""
 
 FAR = 60.0
 """A gap that no best row has: e^-60 is below rounding."""
@@ -205,6 +209,9 @@ def reduced_minimum(classes: Any, transition: Any, *, loss: str, **params: Any) 
         raise InvalidInput("cosine", False, "True: dot products have no bound")
     if len(np.unique(labels)) < len(matrix):
         raise InvalidInput("classes", sorted(set(labels.tolist())), f"all of 0 to {len(matrix) - 1}")
+    if len(matrix) > MOST_CLASSES:
+        raise InvalidInput("transition", matrix.shape, f"at most {MOST_CLASSES} classes")
+    within_memory("n", len(labels), 8 * MATRICES_HELD * len(labels) ** 2)
     program = _Program(labels, matrix, loss, given)
     collapsed = program.least(spread=False)
     # Where the collapsed embedding is best, its own multipliers say so more sharply than those of a solution near it.
@@ -240,7 +247,9 @@ def best_gap(per_class: int, transition: Any, *, loss: str) -> float:
     [2.333, 0.348, 4.624, 0.693]
     """
     choice("loss", loss, UNCHANGED_BY_CONSTANTS)
-    t = len(np.asarray(transition))
+    t = len(noise.asymmetric(transition))
+    per_class = integer("per_class", per_class, 2)
+    within_memory("per_class", per_class, 8 * MATRICES_HELD * (t * per_class) ** 2)
     labels, matrix = check_labels(np.repeat(np.arange(t), per_class), transition)
     if np.ptp(matrix.diagonal()) > 1e-12 or np.ptp(matrix[~np.eye(t, dtype=bool)]) > 1e-12:
         raise InvalidInput("transition", matrix.tolist(), "symmetric noise: one value on the diagonal, one off it")
@@ -264,13 +273,14 @@ def best_gap(per_class: int, transition: Any, *, loss: str) -> float:
 
 
 def limit_of_gap(p: float) -> float:
-    """g* of NT-Xent for two classes as their sizes grow: e^g* = (s^2 - r + sqrt((s^2 - r)^2 + 8 s r^3)) / (4 r^2), r = p (1 - p), s = 1 - 2 r.
+    """Of p in (0, 1): g* of NT-Xent for two classes as their sizes grow: e^g* = (s^2 - r + sqrt((s^2 - r)^2 + 8 s r^3)) / (4 r^2), r = p (1 - p), s = 1 - 2 r.
 
     Examples
     --------
     >>> round(limit_of_gap(0.9), 3), round(limit_of_gap(0.5), 3)
     (3.586, 0.0)
     """
+    p = number("p", p, "0 < p < 1", lambda v: 0 < v < 1)
     r = p * (1 - p)
     s = 1 - 2 * r
     x = s * s - r

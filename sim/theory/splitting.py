@@ -19,11 +19,21 @@ from typing import Any
 
 from mpmath.ctx_iv import MPIntervalContext
 
-from sim.errors import InvalidInput, integer, number
+from sim.errors import integer, number
+from sim.theory.certificates.inputs import rational
 from sim.verdict import Verdict
+
+Allowed = tuple[str, Callable[[Any], bool]]
+"""What a number has to be, in words and as a test."""
 
 INTERVALS = MPIntervalContext()
 INTERVALS.prec = 80  # bits of the end points
+
+CHANCE: Allowed = "0 < p < 1, p != 1/2", lambda v: 0 < v < 1 and 2 * v != 1
+TEMPERATURE: Allowed = "0.01 to 1000", lambda v: 100 * v >= 1 and v <= 1000
+
+MOST_PER_CLASS = 32
+"""The time grows with the third power: a minute for a proof."""
 
 MOST_BOXES = 2000
 
@@ -107,43 +117,33 @@ def _slope(per_class: int, p: Any, temperature: Any, cosine: Any, exp: Callable[
     return 2 * per_class * _growth(groups, own, temperature, exp)
 
 
-def _checked(per_class: Any, p: Any, temperature: Any) -> tuple[int, Fraction, Fraction]:
-    chance, tau = _exact("p", p, "0 < p < 1, p != 1/2"), _exact("temperature", temperature, "a finite number > 0")
-    if not 0 < chance < 1 or chance == Fraction(1, 2):
-        raise InvalidInput("p", p, "0 < p < 1, p != 1/2")
-    if tau <= 0:
-        raise InvalidInput("temperature", temperature, "a finite number > 0")
-    return integer("per_class", per_class, 2), chance, tau
-
-
-def _exact(field: str, value: Any, allowed: str) -> Fraction:
-    try:
-        return Fraction(value)
-    except (ValueError, TypeError, ZeroDivisionError, OverflowError):
-        raise InvalidInput(field, value, allowed) from None
-
-
-def kappa(per_class: int, p: Any, temperature: Any, cosine: float) -> float:
+def kappa(per_class: int, p: float, temperature: float, cosine: float) -> float:
     """kappa of a collapsed embedding, by float64.
 
     Parameters
     ----------
     per_class : int
-        k >= 2 samples of each of the two classes; pieces of k // 2 and the rest.
-    p : number, or text of one such as "9/10"
+        k samples of each of the two classes, 2 to `MOST_PER_CLASS`; pieces of k // 2 and the rest.
+    p : float
         P(a label is kept), 0 < p < 1, not 1/2.
-    temperature : number, or text
+    temperature : float
+        0.01 to 1000.
     cosine : float
         Of the centres, -1 to 1; below 1, where the classes are apart.
 
+    Raises
+    ------
+    InvalidInput
+
     Examples
     --------
-    >>> round(kappa(6, "9/10", "1/10", 0.59), 2), round(kappa(3, "99/100", 1, -1.0), 2)
+    >>> round(kappa(6, 0.9, 0.1, 0.59), 2), round(kappa(3, 0.99, 1.0, -1.0), 2)
     (-17.33, 1.35)
     """
-    k, exact_p, tau = _checked(per_class, p, temperature)
+    per_class = integer("per_class", per_class, 2, MOST_PER_CLASS)
+    p, temperature = number("p", p, *CHANCE), number("temperature", temperature, *TEMPERATURE)
     cosine = number("cosine", cosine, "-1 <= cosine < 1", lambda v: -1 <= v < 1)
-    return float(_kappa(k, float(exact_p), float(tau), cosine, math.exp))
+    return float(_kappa(per_class, p, temperature, cosine, math.exp))
 
 
 @dataclass(frozen=True)
@@ -173,8 +173,10 @@ def splitting(per_class: int, p: Any, temperature: Any, *, most: int = MOST_BOXE
 
     Parameters
     ----------
-    per_class, p, temperature
-        See `kappa`; p and the temperature are taken exactly.
+    per_class : int
+        See `kappa`.
+    p, temperature : Fraction, int or str
+        Exactly: 0.9 is not 9/10. Ranges as in `kappa`.
     most : int
         Intervals to look at before it stays undecided.
 
@@ -192,7 +194,8 @@ def splitting(per_class: int, p: Any, temperature: Any, *, most: int = MOST_BOXE
     >>> splitting(3, "99/100", 1).verdict
     'fails'
     """
-    k, exact_p, exact_tau = _checked(per_class, p, temperature)
+    k = integer("per_class", per_class, 2, MOST_PER_CLASS)
+    exact_p, exact_tau = rational("p", p, *CHANCE), rational("temperature", temperature, *TEMPERATURE)
     most = integer("most", most, 1)
     chance, tau = (INTERVALS.mpf(x.numerator) / x.denominator for x in (exact_p, exact_tau))
     todo = [(Fraction(-1), Fraction(1))]

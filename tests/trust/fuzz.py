@@ -34,7 +34,7 @@ SECONDS_OF_A_STANDSTILL = 60
 Layer = Callable[[random.Random, Path], None]
 
 SHARES = {
-    "command line": 30, "specification": 12, "configuration": 12, "yaml": 6, "plugin": 3, "theory": 8, "certificates": 8, "metrics": 6,
+    "command line": 30, "specification": 12, "configuration": 12, "yaml": 6, "plugin": 3, "theory": 8, "similarities": 6, "certificates": 8, "metrics": 6,
     "losses": 6, "samplers": 4, "generators": 6, "noise": 4, "query": 5, "archives": 4, "data folders": 4, "explorer": 6,
 }  # fmt: skip
 """Of the inputs, for each layer."""

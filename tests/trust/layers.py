@@ -31,6 +31,7 @@ from sim.training import RunResult
 from tests.trust import hostile
 from tests.trust.command_line import command_line
 from tests.trust.folders import archives, data_folders
+from tests.trust.similarities import similarity_functions
 
 MESSAGES = ("set", "ack", "visible", "play", "pause", "step", "restart")
 """Kinds of messages of the explorer's page."""
@@ -363,7 +364,7 @@ def explorer(draw: Random, _: Path) -> None:
 
 LAYERS = {
     "command line": command_line, "specification": specification, "configuration": configuration, "yaml": yaml_value, "plugin": plugin,
-    "theory": theory_functions, "certificates": certificates, "metrics": metric_values, "losses": loss_values, "samplers": tuples,
+    "theory": theory_functions, "similarities": similarity_functions, "certificates": certificates, "metrics": metric_values, "losses": loss_values, "samplers": tuples,
     "generators": generator_values, "noise": noise_values, "query": query, "archives": archives, "data folders": data_folders,
     "explorer": explorer,
 }  # fmt: skip

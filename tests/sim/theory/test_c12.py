@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -63,8 +64,25 @@ def test_gaps_at_the_edges() -> None:
     assert best_gap(4, noise.symmetric(2, 1.0), loss="supcon") == np.inf
     with pytest.raises(InvalidInput, match="symmetric noise"):
         best_gap(4, [[0.9, 0.1], [0.3, 0.7]], loss="ntxent")
-    with pytest.raises(InvalidInput, match="loss"):
-        best_gap(4, noise.symmetric(2, 0.9), loss="multi_similarity")
+    for arguments, field in (
+        ((4, noise.symmetric(2, 0.9), "multi_similarity"), "loss"),
+        ((1, noise.symmetric(2, 0.9), "supcon"), "per_class"),
+        ((10**7, noise.symmetric(2, 0.9), "supcon"), "per_class"),
+        ((4, [[0.9, 0.2], [0.1, 0.9]], "supcon"), "matrix"),
+    ):
+        with pytest.raises(InvalidInput, match=f"^{field}: "):
+            best_gap(*arguments[:2], loss=arguments[2])
+    for p in (0, 1, float("nan")):
+        with pytest.raises(InvalidInput, match="^p: "):
+            limit_of_gap(p)
+    for case, field in (
+        ((1, 0.9, 0.1, 0), "per_class"),
+        ((3, 0.5, 0.1, 0), "p"),
+        ((3, 0.9, 0, 0), "temperature"),
+        ((3, 0.9, 0.1, 1), "cosine"),
+    ):
+        with pytest.raises(InvalidInput, match=f"^{field}: "):
+            kappa(*case)
 
 
 def test_large_classes_have_the_gap_of_the_formula() -> None:
@@ -151,6 +169,7 @@ def test_what_the_reduced_program_refuses() -> None:
         ({"loss": "npair", "cosine": False}, "cosine"),
         ({"loss": "supcon", "temperature": 0}, "temperature"),
         ({"loss": "supcon", "classes": [0, 0, 0]}, "classes"),
+        ({"loss": "supcon", "classes": np.arange(17), "transition": noise.symmetric(17, 0.9)}, "transition"),
     ):
         arguments: dict[str, Any] = {"classes": [0, 0, 1], "transition": noise.symmetric(2, 0.9), **changed}
         with pytest.raises(InvalidInput, match=f"^{field}: "):
@@ -235,7 +254,7 @@ def test_who_splits(case: tuple[Any, ...], verdict: str) -> None:
     assert found.verdict == verdict
     assert (found.undecided is None) == (verdict == "holds")
     if verdict == "fails":
-        assert kappa(*case, cosine=found.undecided[0]) > 0
+        assert kappa(case[0], float(Fraction(case[1])), float(case[2]), found.undecided[0]) > 0
 
 
 def test_a_proof_that_runs_out_of_intervals_is_none() -> None:
@@ -251,6 +270,10 @@ def test_a_proof_that_runs_out_of_intervals_is_none() -> None:
         ((3, "x", "1/10"), "p"),
         ((3, "9/10", 0), "temperature"),
         ((3, "9/10", float("nan")), "temperature"),
+        ((3, "9/10", "1/1000"), "temperature"),
+        ((3, 0.9, "1/10"), "p"),
+        ((3, "9e-999999999", "1/10"), "p"),
+        ((10**9, "9/10", "1/10"), "per_class"),
     ],
 )
 def test_what_is_no_case_is_refused(case: tuple[Any, ...], field: str) -> None:
