@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from sim import kernels
 from sim.cli import signals
 
 # A signal that comes as a module is looked for; the hook stands first in the list of who looks.
@@ -57,6 +58,8 @@ sim.cli.main()
 )
 @pytest.mark.parametrize("number", ["SIGTERM", "SIGINT"])
 def test_a_signal_waits_until_what_is_imported_is_there(tmp_path: Path, script: str, where: str, number: str) -> None:
+    if where == "_raw_object_cache_getbuffer" and not kernels.AVAILABLE:
+        pytest.skip("without Numba")
     program = (script + TRAIN).format(where=where, number=number, out=str(tmp_path / "out"))
     end = subprocess.run(
         [sys.executable, "-c", program],
@@ -67,7 +70,9 @@ def test_a_signal_waits_until_what_is_imported_is_there(tmp_path: Path, script: 
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert end.returncode == {"SIGTERM": 143, "SIGINT": 130}[number], end.stderr
-    assert end.stderr == "interrupted; what is finished is kept, and the same command goes on from there\n"
+    # Without Numba a warning comes first.
+    assert end.stderr.endswith("interrupted; what is finished is kept, and the same command goes on from there\n")
+    assert "Traceback" not in end.stderr
 
 
 def test_a_signal_does_not_wait_for_an_import_that_does_not_end(tmp_path: Path) -> None:
