@@ -18,7 +18,8 @@ from sim.theory.claims import Setting, c12
 from sim.theory.claims.c12 import least_of_rows, spread_minimiser, spreading_helps
 from sim.theory.descent import Search
 from sim.theory.minimise import minimise
-from sim.theory.reduced import CONVEX, best_gap, limit_of_gap, reduced_minimum
+from sim.theory.reduced import CONVEX, _Program, best_gap, limit_of_gap, reduced_minimum
+from sim.theory.similarity import checked_parameters
 from sim.theory.splitting import INTERVALS, _kappa, kappa, splitting
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -144,6 +145,21 @@ def test_where_multi_similarity_collapses(per_class: int, p: float, within: floa
     found = reduced_minimum(np.repeat([0, 1], per_class), noise.symmetric(2, p), loss="multi_similarity")
     assert found.within == pytest.approx([within, within], abs=1e-3)
     assert found.verdict == ("holds" if within == 1 else "fails")
+
+
+@pytest.mark.parametrize("loss", CONVEX)
+def test_the_reduced_gradient_is_that_of_differences(loss: str) -> None:
+    given = checked_parameters(loss, SETTINGS[loss])
+    program = _Program(np.repeat([0, 1, 2], [1, 3, 4]), noise.symmetric(3, 0.8), loss, given)
+    factor = np.random.default_rng(0).normal(size=(3, 3)) / 3
+    centres = factor @ factor.T
+    centres[0, 0] = 1.0
+    _, gradient = program.evaluate(centres)
+    for a, b in ((1, 1), (2, 2), (0, 1), (0, 2), (1, 2)):
+        change = np.zeros((3, 3))
+        change[a, b] = change[b, a] = 1e-6
+        ahead, behind = (program.evaluate(centres + sign * change)[0] for sign in (1, -1))
+        assert float((gradient * change).sum()) == pytest.approx((ahead - behind) / 2, rel=1e-5, abs=1e-12)
 
 
 def test_minimisers_agree_with_the_reduced_program() -> None:
