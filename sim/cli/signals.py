@@ -23,7 +23,9 @@ SECONDS_BETWEEN_LOOKS = 0.05
 MOST_SECONDS = 30.0
 """A plug-in may work while it is imported, for ever."""
 
-CALLED_FROM_COMPILED_CODE = frozenset({"importlib", "llvmlite", "numba"})
+CALLED_FROM_COMPILED_CODE = frozenset(
+    {"_frozen_importlib", "_frozen_importlib_external", "importlib", "llvmlite", "numba"}
+)
 """Packages that run Python below compiled code through which no exception passes."""
 
 
@@ -57,7 +59,7 @@ def _answer(number: int, frame: FrameType | None) -> None:
     if _heard is None:
         _heard = time.monotonic()
     if must_wait(frame) and time.monotonic() - _heard < MOST_SECONDS:
-        timer = threading.Timer(SECONDS_BETWEEN_LOOKS, signal.raise_signal, [number])
+        timer = threading.Timer(SECONDS_BETWEEN_LOOKS, signal.pthread_kill, [threading.main_thread().ident, number])
         timer.daemon = True
         timer.start()
         return

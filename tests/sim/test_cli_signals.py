@@ -79,9 +79,10 @@ def test_a_signal_does_not_wait_for_an_import_that_does_not_end(tmp_path: Path) 
     """A plug-in may work while it is imported."""
     plugin = tmp_path / "endless.py"
     plugin.write_text("import os, signal, time\nos.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(200)\n")
-    script = "import sim.cli, sim.cli.signals\nsim.cli.signals.MOST_SECONDS = 0.5\nsim.cli.main()"
+    script = "import sys, sim.cli, sim.cli.signals\nsys.path.insert(0, '')\nsim.cli.signals.MOST_SECONDS = 0.5\nsim.cli.main()"
     end = subprocess.run(
-        [sys.executable, "-c", script, "train", "--plugin", str(plugin)],
+        [sys.executable, "-c", script, "train", "--plugin", "endless"],
+        cwd=tmp_path,
         capture_output=True,
         text=True,
         check=False,
