@@ -34,7 +34,7 @@ from sim.theory.descent import Search
 from sim.theory.minimise import Minima, minimise
 from sim.theory.reduced import best_gap, reduced_minimum
 from sim.theory.similarity import expected_similarity_loss
-from sim.theory.splitting import splitting
+from sim.theory.splitting import Split, kappa, splitting
 from sim.verdict import Verdict, together
 
 P = 0.9
@@ -124,7 +124,8 @@ def _collapse(
     """Are all minimisers collapsed, at the predicted cosine?"""
     loss, temperature, t, k, p, dim = case
     # A's bound is attained, by collapse, at the end of a flat valley: the loss grows with the fourth power of the spread.
-    bound = least_of_rows(*case[:5]) if name in EQUAL else None
+    least = least_of_rows(*case[:5])
+    bound = least if name in EQUAL else None
     free, collapsed, classes, transition = _found([k] * t, p, dim, setting, bound, loss=loss, temperature=temperature)
     verdict, evidence = collapse_verdict(free, classes, alpha=1.0)
     centres = free.embeddings[0, ::k].numpy()
@@ -137,7 +138,7 @@ def _collapse(
         "cosine of the centres": float(cosines.mean()),
         "predicted": predicted,
         "best collapsed": collapsed.best,
-        "least of rows": least_of_rows(*case[:5]),
+        "least of rows": least,
     }
     return Part(
         verdict,
@@ -188,6 +189,14 @@ def _unequal(setting: Setting, evidence: dict[str, Any]) -> dict[str, Part]:
     return parts
 
 
+def _in_words(proof: Split, per_class: int, p: float, temperature: float) -> Part:
+    """A proof by intervals, and what kappa is where it ended."""
+    if proof.undecided is None:
+        return Part(proof.verdict, f"proven by {proof.boxes} intervals")
+    at = kappa(per_class, p, temperature, proof.undecided[0])
+    return Part(proof.verdict, f"kappa {at:+.2g} at cosine {proof.undecided[0]:.4f}, which may be the best")
+
+
 def _easy(setting: Setting, evidence: dict[str, Any]) -> dict[str, Part]:
     """Part D."""
     proofs = {case: splitting(*case) for case in SPLIT[setting.size]}
@@ -204,10 +213,8 @@ def _easy(setting: Setting, evidence: dict[str, Any]) -> dict[str, Part]:
             f"proven by intervals for {held} of {len(proofs)} (k, p, temperature)",
         ),
         name: _below(free, collapsed, evidence, name),
-        "D: k = 3, p = 0.99, temperature 1: splitting a class lowers the loss": Part(
-            hot.verdict, "the best centres are opposite to each other, and kappa > 0"
-        ),
-        "D: k = 2: splitting a class lowers the loss": Part(pairs.verdict, "kappa is 0 at the best cosine"),
+        "D: k = 3, p = 0.99, temperature 1: splitting a class lowers the loss": _in_words(hot, 3, 0.99, 1.0),
+        "D: k = 2: splitting a class lowers the loss": _in_words(pairs, 2, 0.9, 0.1),
     }
 
 
